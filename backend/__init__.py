@@ -1,0 +1,1 @@
+"""The web process and the CPU workers."""

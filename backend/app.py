@@ -1,0 +1,77 @@
+"""The web process: every route, dependency and error handler in one list."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from backend.auth.caller import KnownKeys, provide_caller
+from backend.cache import Redis, open_redis
+from backend.db import Pool, open_pool
+from backend.errors import Refusal, render_http_exception, render_refusal, render_unexpected
+from backend.queue import open_queue
+from backend.settings import Settings, read_settings
+from backend.tenancy import refuse_unsafe_role
+
+MAX_BODY_BYTES = 5 * 1024 * 1024
+
+
+@get("/health/live", include_in_schema=False)
+async def live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+async def provide_pool(state: State) -> Pool:
+    return state.pool
+
+
+async def provide_redis(state: State) -> Redis:
+    return state.redis
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """Everything the process serves. Clients open with the lifespan and close with it."""
+    chosen = settings or read_settings()
+
+    @asynccontextmanager
+    async def clients(app: Litestar) -> AsyncGenerator[None]:
+        pool = await open_pool(chosen.app_database_url, chosen.aisle_pool_size)
+        redis = open_redis(chosen.redis_url)
+        app.state.update(
+            {
+                "settings": chosen,
+                "pool": pool,
+                "redis": redis,
+                "queue": open_queue(chosen.redis_url),
+                "known_keys": KnownKeys(),
+            }
+        )
+        try:
+            await refuse_unsafe_role(pool)
+            yield
+        finally:
+            await redis.aclose()
+            await pool.close()
+
+    return Litestar(
+        route_handlers=[live],
+        lifespan=[clients],
+        dependencies={
+            "caller": Provide(provide_caller),
+            "pool": Provide(provide_pool),
+            "redis": Provide(provide_redis),
+        },
+        exception_handlers={
+            Refusal: render_refusal,
+            HTTPException: render_http_exception,
+            Exception: render_unexpected,
+        },
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="Aisle", version="1", path="/schema", use_handler_docstrings=True
+        ),
+    )

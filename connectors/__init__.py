@@ -1,0 +1,1 @@
+"""Shop platforms. Knows neither the backend nor ml."""

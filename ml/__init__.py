@@ -1,0 +1,1 @@
+"""Training and serving of one shop's models. Knows neither the backend nor connectors."""

@@ -1,0 +1,1 @@
+"""Answers requests from a release on disk, with numpy and onnxruntime alone."""

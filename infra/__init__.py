@@ -1,0 +1,1 @@
+"""Everything that runs Aisle: on one machine, in containers, in a cluster."""

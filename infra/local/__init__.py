@@ -1,0 +1,1 @@
+"""Aisle on one machine, without a container: database, cache and the product's processes."""

@@ -1,0 +1,48 @@
+"""One shop's behaviour as arrays, in the order of time."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = (
+    "view",
+    "impression",
+    "click",
+    "dwell",
+    "add_to_cart",
+    "remove_from_cart",
+    "search",
+    "wishlist",
+    "purchase",
+    "refund",
+    "dismiss",
+)
+"""Event types; their position is `InteractionLog.kind`."""
+KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+
+
+class InteractionLog(NamedTuple):
+    """Every array has shape (events,), sorted by `ts`, ties in the order of the source."""
+
+    shopper: NDArray[np.int32]
+    item: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    ts: NDArray[np.int64]
+    """Unix seconds."""
+    market: NDArray[np.int16]
+    """0 is unknown."""
+    weight: NDArray[np.float32]
+    """How much the event speaks for the item; negative speaks against it."""
+
+    def rows(self, chosen: NDArray[np.bool_] | slice) -> "InteractionLog":
+        return InteractionLog(*(column[chosen] for column in self))
+
+    def before(self, cut_s: int) -> "InteractionLog":
+        """Events strictly before `cut_s`."""
+        return self.rows(slice(0, int(np.searchsorted(self.ts, cut_s, side="left"))))
+
+    def between(self, start_s: int, end_s: int) -> "InteractionLog":
+        """Events in [start_s, end_s)."""
+        start, end = np.searchsorted(self.ts, [start_s, end_s], side="left")
+        return self.rows(slice(int(start), int(end)))

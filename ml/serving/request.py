@@ -1,0 +1,67 @@
+"""What the engine is asked and what it answers."""
+
+from typing import Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+Mode = Literal["new", "repeat"]
+"""new: what the shopper has not bought yet. repeat: bought products may come again."""
+
+
+class Interaction(Struct, frozen=True, kw_only=True):
+    """One thing a shopper did, at most `LONGEST_HISTORY` of them, newest first."""
+
+    product_id: str
+    kind: str
+    """Event type: view, add_to_cart, purchase, …"""
+    occurred_at_s: float
+    """Unix seconds."""
+
+
+class Purchase(Struct, frozen=True, kw_only=True):
+    """One product a shopper bought, however often."""
+
+    product_id: str
+    times: int
+    last_s: float
+
+
+class EngineRequest(Struct, frozen=True, kw_only=True):
+    """A whole request: who (if known), where, what may be shown, how to order it."""
+
+    now_s: float
+    limit: int
+    mode: Mode = "new"
+    recent: list[Interaction] = []
+    bought: list[Purchase] = []
+    similar_to: str | None = None
+    """Placement `similar`: the product whose neighbours are asked for."""
+    market: str | None = None
+    blocked: NDArray[np.bool_] | None = None
+    """(items,) in the order of `LoadedRelease.product_ids`: true may not be shown."""
+    promoted: frozenset[str] = frozenset()
+    promotion_threshold: float = 0.5
+
+
+class ScoredItem(Struct, frozen=True, kw_only=True):
+    product_id: str
+    score: float
+    """Between 0 and 1; 1.0 is promoted. Comparable inside one answer only, unless
+    `EngineAnswer.calibrated`."""
+    reason: str
+    """Code of what speaks most for the product: bought-together, similar, trending, …"""
+    because_of: str | None = None
+    """The product the reason rests on."""
+
+
+class EngineAnswer(Struct, frozen=True, kw_only=True):
+    items: list[ScoredItem]
+    """Best first; fewer than asked for only when fewer may be shown."""
+    served_by: str
+    """The rung that answered: own-models, ease, item-knn, trending, popularity, content."""
+    release_id: str
+    calibrated: bool
+    stage_us: dict[str, int]
+    """Microseconds spent in retrieve, filter, score, order."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infra.local import apt
+from infra.local.preflight import CannotStart
 
 POSTGRES_AT_LEAST = (14,)
 REDIS_AT_LEAST = (6, 2)  # XAUTOCLAIM
@@ -20,7 +21,7 @@ DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 ROOT_HOME = Path("/var/lib/aisle")
 
 
-class ServiceUnavailable(Exception):
+class ServiceUnavailable(CannotStart):
     """A server cannot be had or will not start; the message tells a person what to do."""
 
 

@@ -84,7 +84,8 @@ class LocalServer(ABC):
         process = self.process()
         if process:
             pids.end(process, self.stop_signal, STOP_PATIENCE_S)
-        self._reap()
+        if self._child:  # interrupted so early that it had not yet written its PID down
+            self._end_child(self._child)
 
     def kill(self) -> None:
         """End it at once and without warning, as a crash would."""

@@ -50,7 +50,7 @@ def start_services(state_dir: Path) -> Services:
         try:
             with ThreadPoolExecutor() as threads:
                 list(threads.map(lambda server: server.start(), servers))
-        except ServiceUnavailable:
+        except BaseException:  # also Ctrl-C: nothing may stay behind
             release(lease, servers)
             raise
     return Services(

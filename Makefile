@@ -1,0 +1,45 @@
+# `make` alone explains the targets. Every one of them may be repeated.
+
+python := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check eval bench clean
+
+help: ## Explain the targets
+	@echo "Aisle: every shop's own recommender"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "PORT=8001 make demo listens elsewhere; AISLE_STATE_DIR=/path keeps the data elsewhere."
+
+setup: .venv/set-up ## Install everything Aisle needs into .venv, and find PostgreSQL and Redis
+	@$(python) -m infra.local install
+
+.venv/set-up: pyproject.toml constraints.txt
+	@infra/local/setup.sh
+	@touch $@
+
+demo: setup ## Start Aisle with a shop in it: data, trained models, a storefront to click through
+	@$(python) -m infra.local demo
+
+up: setup ## Start Aisle on this machine, without the demo's shop
+	@$(python) -m infra.local up
+
+test: setup ## Run the tests against real PostgreSQL and Redis
+	@$(python) -m pytest
+
+check: .venv/set-up ## Formatting, types, import directions, lengths: what must hold before a commit
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+	$(python) -m infra.checks
+
+eval: setup ## Measure recommendation quality on public data
+	@$(python) -m tests.eval
+
+bench: setup ## Measure speed against ceilings taken in the same run
+	@$(python) -m tests.benchmarks
+
+clean: ## Stop the servers, and delete their data and .venv
+	@if [ -x $(python) ]; then $(python) -m infra.local remove; fi
+	rm -rf .venv .local .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,179 @@
+"""A release: an immutable folder of files, complete once its manifest is there.
+
+`manifest.json` is written last and names every file with size and SHA-256. Nothing is trusted
+before `verify_release` has read it: names stay inside the folder, sizes under a cap, hashes equal.
+"""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+ENGINE_VERSION = 1
+LARGEST_FILE_BYTES = 1 << 30
+LARGEST_MANIFEST_BYTES = 1 << 20
+FILES = frozenset(
+    {
+        "golden.json",
+        "item_codes.npy",
+        "item_features.npy",
+        "item_vectors.npy",
+        "items.msgpack",
+        "neighbours.npz",
+        "popularity.msgpack",
+        "query_tower.onnx",
+        "ranker.onnx",
+        "towers.npz",
+        "vocabulary.msgpack",
+    }
+)
+
+
+class ReleaseRejected(Exception):
+    """The folder is no sound release; the message says which file and why."""
+
+
+class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    sha256: str
+    size: int
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What the release was learned from."""
+
+    products: int
+    shoppers: int
+    events: int
+    unknown_events: int
+    first_event_s: int
+    cut_s: int
+    """Events at or after this Unix time were not seen."""
+
+
+class Score(Struct, frozen=True, kw_only=True):
+    """One row of the comparison on the shop's own validation weeks."""
+
+    name: str
+    ndcg: float
+    recall: float
+    coverage: float
+
+
+class Gate(Struct, frozen=True, kw_only=True):
+    """Whether the own models may serve, and on what evidence."""
+
+    passed: bool
+    verdict: str
+    """One plain sentence for the merchant."""
+    champion: str
+    """Who serves: own-models, or the best classical order."""
+    shoppers: int
+    """Shoppers whose later purchases were predicted."""
+    baseline: str = ""
+    lift: float | None = None
+    """NDCG@20 of own models against `baseline`: 0.31 is 31 % better."""
+    lift_low: float | None = None
+    lift_high: float | None = None
+    """95 % interval of `lift` by paired bootstrap over shoppers."""
+    scores: list[Score] = []
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    gate: Gate
+    ranker: dict[str, float] = {}
+    towers: dict[str, float] = {}
+    curves: dict[str, list[float]] = {}
+    seconds: dict[str, float] = {}
+
+
+class Calibration(Struct, frozen=True, kw_only=True):
+    """Piecewise-linear map from logit to probability; `logits` ascend."""
+
+    logits: list[float]
+    probabilities: list[float]
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    schema_version: int
+    engine_version: int
+    tenant_id: str
+    release_id: str
+    parent_release_id: str | None
+    created_at: str
+    snapshot: Snapshot
+    metrics: Metrics
+    dense_features: list[str]
+    code_features: list[str]
+    calibration: Calibration | None
+    files: dict[str, FileEntry]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash the files in `folder`, then write the manifest, whose presence completes the release."""
+    files = {path.name: _entry(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    complete = msgspec.structs.replace(manifest, files=files)
+    staged = folder / f".{MANIFEST}"
+    staged.write_bytes(msgspec.json.format(msgspec.json.encode(complete)))
+    os.replace(staged, folder / MANIFEST)
+    return complete
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises ReleaseRejected for an absent, malformed or unknown manifest."""
+    path = folder / MANIFEST
+    try:
+        _require_plain_file(path, LARGEST_MANIFEST_BYTES)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError as error:
+        raise ReleaseRejected("the release has no manifest: it was never completed") from error
+    except msgspec.DecodeError as error:
+        raise ReleaseRejected(f"{MANIFEST}: {error}") from error
+    if (manifest.schema_version, manifest.engine_version) != (SCHEMA_VERSION, ENGINE_VERSION):
+        raise ReleaseRejected(
+            f"{MANIFEST}: schema {manifest.schema_version}, engine {manifest.engine_version}; "
+            f"this engine reads schema {SCHEMA_VERSION}, engine {ENGINE_VERSION}"
+        )
+    return manifest
+
+
+def verify_release(folder: Path) -> Manifest:
+    """Read the manifest and check every file against it. Raises ReleaseRejected."""
+    manifest = read_manifest(folder)
+    if folder.name != manifest.release_id:
+        raise ReleaseRejected(f"{MANIFEST}: release {manifest.release_id!r} is in the wrong folder")
+    for name, entry in manifest.files.items():
+        if name not in FILES:
+            raise ReleaseRejected(f"{MANIFEST}: {name!r} is no file of a release")
+        path = folder / name
+        try:
+            size = _require_plain_file(path, LARGEST_FILE_BYTES)
+        except FileNotFoundError as error:
+            raise ReleaseRejected(f"{name} is missing") from error
+        if size != entry.size:
+            raise ReleaseRejected(f"{name} has {size} bytes, the manifest says {entry.size}")
+        if _sha256(path) != entry.sha256:
+            raise ReleaseRejected(f"{name} differs from its hash in the manifest")
+    return manifest
+
+
+def _require_plain_file(path: Path, largest: int) -> int:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ReleaseRejected(f"{path.name} is not a plain file")
+    if status.st_size > largest:
+        raise ReleaseRejected(f"{path.name} has {status.st_size} bytes, more than {largest}")
+    return status.st_size
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(sha256=_sha256(path), size=path.stat().st_size)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,169 @@
+"""A whole request answered from a release: retrieve, filter, score, order."""
+
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.serving.candidate_features import candidate_features
+from ml.serving.order import order
+from ml.serving.reasons import similar_reasons, why
+from ml.serving.release import OWN_MODELS, LoadedRelease
+from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
+from ml.serving.shopper import Shopper, shopper_of_request
+from ml.serving.similar import similar_scores
+from ml.serving.sources import SOURCES, TRENDING, best, merge_candidates, source_scores
+
+CLASSICAL = {"ease": "ease", "item-knn": "item-knn", "trending": "trending", "popularity": "season"}
+"""Champion of a release whose models the gate refused → the source that orders in its place."""
+
+
+class UnknownProduct(Exception):
+    """`similar_to` names a product that is newer than the release."""
+
+
+class Stopwatch:
+    """Microseconds per stage, in the order of the stages."""
+
+    def __init__(self) -> None:
+        self.stage_us: dict[str, int] = {}
+        self._since = perf_counter_ns()
+
+    def lap(self, stage: str) -> None:
+        now = perf_counter_ns()
+        self.stage_us[stage] = (now - self._since) // 1000
+        self._since = now
+
+
+def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
+    """Answer from the release alone. Raises UnknownProduct.
+
+    A shopper without any history is answered by what is trending in the market.
+    """
+    if request.similar_to is not None:
+        return _similar(release, request)
+    watch = Stopwatch()
+    market = release.market_index.get(request.market or "", 0)
+    shopper = shopper_of_request(
+        request.recent, request.bought, market, request.now_s, release.index
+    )
+    scores = source_scores(release.tables, shopper, release.query_vector(shopper))
+    watch.lap("retrieve")
+    showable = scores.copy()
+    showable[:, _blocked(release, request, shopper)] = -np.inf
+    watch.lap("filter")
+    ranked = release.ranks and bool(shopper.items.size or shopper.bought.size)
+    rung = OWN_MODELS if ranked else _classical_rung(release, shopper)
+    if ranked:
+        candidates = merge_candidates(showable, request.limit)
+        found = candidate_features(
+            release.tables,
+            shopper,
+            scores,
+            candidates,
+            request.now_s,
+            repeat=request.mode == "repeat",
+        )
+        probability = release.rank(found.dense, found.codes)
+    else:
+        row = showable[SOURCES.index(CLASSICAL[rung])]
+        candidates, probability = _classical(row, showable[TRENDING], request.limit)
+    watch.lap("score")
+    chosen, final = _ordered(release, request, candidates, probability)
+    reasons = why(release.tables, shopper, scores, chosen)
+    watch.lap("order")
+    items = [
+        ScoredItem(
+            product_id=release.product_ids[position],
+            score=float(score),
+            reason=reason.code,
+            because_of=reason.because_of,
+        )
+        for position, score, reason in zip(chosen, final, reasons, strict=True)
+    ]
+    return EngineAnswer(
+        items=items,
+        served_by=rung,
+        release_id=release.release_id,
+        calibrated=ranked,
+        stage_us=watch.stage_us,
+    )
+
+
+def _blocked(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
+    """(items,): what the caller blocked and, asked for new products, what is owned already."""
+    n = len(release.product_ids)
+    blocked = np.zeros(n, bool) if request.blocked is None else request.blocked.copy()
+    if request.mode == "new":
+        blocked[shopper.bought] = True
+    return blocked
+
+
+def _classical_rung(release: LoadedRelease, shopper: Shopper) -> str:
+    known = bool(shopper.items.size or shopper.bought.size)
+    if known and release.champion in CLASSICAL:
+        return release.champion
+    return "trending"
+
+
+def _classical(
+    row: NDArray[np.float32], trending: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Best of one source, scores relative to its best; trending fills what it leaves open."""
+    chosen = np.sort(best(row, max(limit * 4, 100), "ease"))
+    strongest = float(row[chosen].max(initial=0)) or 1.0
+    scores = 0.5 + 0.5 * row[chosen] / strongest
+    if len(chosen) < limit:
+        filling = np.setdiff1d(best(trending, limit * 4), chosen)
+        top = float(trending[filling].max(initial=0)) or 1.0
+        chosen = np.concatenate([chosen, filling])
+        scores = np.concatenate([scores, 0.5 * trending[filling] / top])
+    return chosen, scores.astype(np.float32)
+
+
+def _ordered(
+    release: LoadedRelease,
+    request: EngineRequest,
+    candidates: NDArray[np.int64],
+    scores: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    promoted = np.isin(
+        candidates, [release.index[p] for p in request.promoted if p in release.index]
+    )
+    rows, final = order(scores, promoted, request.promotion_threshold, request.limit)
+    return candidates[rows], final
+
+
+def _similar(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
+    """Neighbours of one product: bought together, then alike in content, then trending."""
+    if request.similar_to not in release.index:
+        raise UnknownProduct(f"the release does not know {request.similar_to}")
+    watch = Stopwatch()
+    anchor = release.index[request.similar_to]
+    market = release.market_index.get(request.market or "", 0)
+    scores, together = similar_scores(release.tables, anchor, market)
+    watch.lap("retrieve")
+    if request.blocked is not None:
+        scores[request.blocked] = -np.inf
+    scores[anchor] = -np.inf
+    watch.lap("filter")
+    candidates = np.sort(best(scores, max(request.limit * 2, 50)))
+    watch.lap("score")
+    chosen, final = _ordered(release, request, candidates, scores[candidates])
+    reasons = similar_reasons(release.tables, anchor, chosen, together)
+    watch.lap("order")
+    return EngineAnswer(
+        items=[
+            ScoredItem(
+                product_id=release.product_ids[position],
+                score=float(score),
+                reason=code,
+                because_of=request.similar_to,
+            )
+            for position, score, code in zip(chosen, final, reasons, strict=True)
+        ],
+        served_by="item-knn" if together.any() else "content",
+        release_id=release.release_id,
+        calibrated=False,
+        stage_us=watch.stage_us,
+    )

@@ -1,0 +1,21 @@
+"""The last stage: promoted products first, then by score."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def order(
+    scores: NDArray[np.float32],
+    promoted: NDArray[np.bool_],
+    threshold: float,
+    limit: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Best `limit` positions and their scores; a promoted one scored >= `threshold` counts 1.0.
+
+    scores: (candidates,) in [0, 1]. promoted: (candidates,). Promoted products keep their order
+    among themselves. Ties break on position, so equal inputs give equal output.
+    """
+    lifted = promoted & (scores >= threshold)
+    final = np.where(lifted, np.float32(1.0), scores)
+    chosen = np.lexsort((np.arange(len(scores)), -scores, -final))[:limit]
+    return chosen, final[chosen]

@@ -1,0 +1,118 @@
+"""A release in memory: verified, loaded, ready to answer."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ml.release import Manifest, ReleaseRejected, verify_release
+from ml.serving.shopper import Shopper
+from ml.serving.tables import Tables, position_index
+from ml.serving.tables_files import load_tables
+
+OWN_MODELS = "own-models"
+TOWER_HISTORY = 20
+"""Interactions the query tower looks at, newest first."""
+
+
+class LoadedRelease:
+    """Arrays and networks of one release; safe to use from several threads at once."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        tables: Tables,
+        query_tower: onnxruntime.InferenceSession | None,
+        ranker: onnxruntime.InferenceSession | None,
+        nbytes: int,
+    ) -> None:
+        self.manifest = manifest
+        self.tables = tables
+        self.nbytes = nbytes
+        self.index = position_index(tables.product_ids)
+        self.market_index = {market: row for row, market in enumerate(tables.markets)}
+        self._query_tower = query_tower
+        self._ranker = ranker
+
+    @property
+    def release_id(self) -> str:
+        return self.manifest.release_id
+
+    @property
+    def product_ids(self) -> list[str]:
+        return self.tables.product_ids
+
+    @property
+    def champion(self) -> str:
+        return self.manifest.metrics.gate.champion
+
+    @property
+    def ranks(self) -> bool:
+        """Whether own models may answer."""
+        return self.champion == OWN_MODELS and self._ranker is not None
+
+    def query_vector(self, shopper: Shopper) -> NDArray[np.float32]:
+        """(dim,), L2-normalised; (0,) where the release has no towers."""
+        if self._query_tower is None:
+            return np.zeros(0, np.float32)
+        return np.asarray(self._query_tower.run(None, tower_inputs([shopper]))[0])[0]
+
+    def rank(self, dense: NDArray[np.float32], codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Probability of each candidate: (candidates,)."""
+        if self._ranker is None or self.manifest.calibration is None:
+            raise ReleaseRejected("this release has no ranker")
+        logits = np.asarray(self._ranker.run(None, {"dense": dense, "codes": codes})[0])
+        table = self.manifest.calibration
+        return np.interp(logits, table.logits, table.probabilities).astype(np.float32)
+
+
+def tower_inputs(shoppers: list[Shopper]) -> dict[str, NDArray[np.generic]]:
+    """Inputs of the query tower for a batch: item 0 is padding, so positions are shifted by 1."""
+    items = np.zeros((len(shoppers), TOWER_HISTORY), np.int64)
+    kinds = np.zeros((len(shoppers), TOWER_HISTORY), np.int64)
+    ages = np.zeros((len(shoppers), TOWER_HISTORY), np.float32)
+    for row, shopper in enumerate(shoppers):
+        length = min(len(shopper.items), TOWER_HISTORY)
+        items[row, :length] = shopper.items[:length] + 1
+        kinds[row, :length] = shopper.kinds[:length]
+        ages[row, :length] = shopper.ages[:length]
+    context = np.array([(s.hour, s.weekday, s.market) for s in shoppers], np.int64)
+    return {
+        "recent_items": items,
+        "recent_ages": ages,
+        "recent_kinds": kinds,
+        "context": context.reshape(-1, 3),
+    }
+
+
+def load_release(folder: Path) -> LoadedRelease:
+    """Verify every file, then load. Raises ReleaseRejected."""
+    manifest = verify_release(folder)
+    try:
+        tables = load_tables(folder)
+    except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+        raise ReleaseRejected(f"the tables cannot be read: {error}") from error
+    return LoadedRelease(
+        manifest=manifest,
+        tables=tables,
+        query_tower=_session(folder / "query_tower.onnx"),
+        ranker=_session(folder / "ranker.onnx"),
+        nbytes=sum(entry.size for entry in manifest.files.values()),
+    )
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession | None:
+    if not path.exists():
+        return None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise ReleaseRejected(f"{path.name}: {error}") from error

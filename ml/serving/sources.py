@@ -1,0 +1,129 @@
+"""Candidate sources: each gives every product a score for one shopper; the best are merged."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.interactions import KINDS
+from ml.serving.shopper import Shopper
+from ml.serving.tables import MONTH, SEASON, Neighbours, Tables
+
+SOURCES = (
+    "two-tower",
+    "ease",
+    "item-knn",
+    "last-viewed",
+    "content",
+    "trending",
+    "season",
+    "buy-again",
+)
+TRENDING = SOURCES.index("trending")
+BUY_AGAIN = SOURCES.index("buy-again")
+CANDIDATES_PER_SOURCE = {
+    "two-tower": 80,
+    "ease": 120,
+    "item-knn": 80,
+    "last-viewed": 30,
+    "content": 30,
+    "trending": 100,
+    "season": 30,
+    "buy-again": 150,
+}
+PROFILE_HALF_LIFE_DAYS = 30.0
+FREQUENCY_HALF_LIFE_DAYS = 180.0
+LONGEST_PROFILE = 200
+LAST_VIEWED = 3
+PROFILE_WEIGHT = np.array(
+    [
+        {"view": 0.3, "click": 0.3, "add_to_cart": 0.7, "wishlist": 0.6, "purchase": 1.0}.get(
+            kind, 0.0
+        )
+        for kind in KINDS
+    ],
+    np.float32,
+)
+
+
+def source_scores(
+    tables: Tables, shopper: Shopper, query_vector: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Scores of every product in every source: (sources, items), higher is better.
+
+    query_vector: (dim,) from the query tower; dim 0 where a release has no towers. A source that
+    knows nothing about the shopper scores zero throughout.
+    """
+    n = len(tables.product_ids)
+    scores = np.zeros((len(SOURCES), n), np.float32)
+    if query_vector.size:
+        scores[0] = tables.item_vectors @ query_vector
+    items, weights = profile(shopper)
+    scores[1] = spread(tables.ease, items, weights, n)
+    scores[2] = spread(tables.co_purchase, items, weights, n)
+    last, last_weights = last_viewed(shopper)
+    scores[3] = spread(tables.co_purchase, last, last_weights, n)
+    scores[4] = spread(tables.content, items[:20], weights[:20], n)
+    trend = tables.market_trends[shopper.market]
+    scores[5] = trend + 1e-4 * tables.trends[:, MONTH]
+    scores[6] = tables.trends[:, SEASON]
+    if shopper.bought.size:
+        decayed = 0.5 ** (shopper.bought_ages / FREQUENCY_HALF_LIFE_DAYS)
+        scores[7, shopper.bought] = shopper.bought_times * decayed
+    return scores
+
+
+def profile(shopper: Shopper) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """What the shopper is interested in: distinct positions, strongest first, and weights.
+
+    Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases count once.
+    """
+    decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
+    items = np.concatenate([shopper.items, shopper.bought])
+    older = 0.5 ** (shopper.bought_ages / PROFILE_HALF_LIFE_DAYS)
+    older[np.isin(shopper.bought, shopper.items)] = 0
+    weights = np.concatenate([PROFILE_WEIGHT[shopper.kinds] * decay, older])
+    distinct, inverse = np.unique(items, return_inverse=True)
+    summed = np.bincount(inverse, weights, len(distinct)).astype(np.float32)
+    strongest = np.argsort(-summed, kind="stable")[:LONGEST_PROFILE]
+    return distinct[strongest].astype(np.int32), summed[strongest]
+
+
+def last_viewed(shopper: Shopper) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The last LAST_VIEWED distinct products and harmonic weights."""
+    _, first = np.unique(shopper.items, return_index=True)
+    newest = shopper.items[np.sort(first)[:LAST_VIEWED]]
+    return newest, (1 / np.arange(1, len(newest) + 1)).astype(np.float32)
+
+
+def spread(
+    neighbours: Neighbours, items: NDArray[np.int32], weights: NDArray[np.float32], n: int
+) -> NDArray[np.float32]:
+    """Sum of the neighbour weights of `items`: (n,)."""
+    if not items.size:
+        return np.zeros(n, np.float32)
+    reached = neighbours.item[items].ravel()
+    strength = (neighbours.weight[items] * weights[:, None]).ravel()
+    return np.bincount(reached, strength, n).astype(np.float32)
+
+
+def merge_candidates(scores: NDArray[np.float32], at_least: int) -> NDArray[np.int64]:
+    """Positions of the best of every source, sorted: (candidates,).
+
+    scores: (sources, items) with -inf for what may not be shown. The trending source contributes
+    at least `at_least`, so that a shopper with no history still gets a full list.
+    """
+    chosen: list[NDArray[np.int64]] = []
+    for source, row in zip(SOURCES, scores, strict=True):
+        k = CANDIDATES_PER_SOURCE[source]
+        chosen.append(best(row, max(k, at_least) if source == "trending" else k, source))
+    return np.unique(np.concatenate(chosen))
+
+
+def best(row: NDArray[np.float32], k: int, source: str = "trending") -> NDArray[np.int64]:
+    """Positions of the k best showable products, in no order.
+
+    Except for trending, a product without any score is no candidate.
+    """
+    floor = -np.inf if source == "trending" else (-2.0 if source == "two-tower" else 0.0)
+    k = min(k, len(row))
+    top = np.argpartition(-row, k - 1)[:k] if k < len(row) else np.arange(len(row))
+    return top[row[top] > floor]

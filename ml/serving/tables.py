@@ -1,0 +1,57 @@
+"""What a release knows about every product, as arrays by position."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TREND_HALF_LIVES_DAYS = (2, 7, 28, 120)
+WEEK, MONTH, SEASON = 1, 2, 3
+"""Columns of `Tables.trends` that are asked for by name."""
+
+
+class Neighbours(NamedTuple):
+    """Best neighbours of each product, strongest first. Short rows are padded with weight 0."""
+
+    item: NDArray[np.int32]
+    """(items, K), positions of products."""
+    weight: NDArray[np.float32]
+    """(items, K)."""
+
+
+class Tables(NamedTuple):
+    """Everything but the networks. The first axis is the product unless said otherwise."""
+
+    cut_s: int
+    """Nothing in here was learned from an event at or after this Unix time."""
+    product_ids: list[str]
+    markets: list[str]
+    """Position 0 is the unknown market."""
+    department: NDArray[np.int32]
+    """First level of the category path; 0 is unknown, for the next two as well."""
+    category: NDArray[np.int32]
+    """The whole category path."""
+    brand: NDArray[np.int32]
+    log_price: NDArray[np.float32]
+    """Natural logarithm of cents; NaN where unknown."""
+    category_log_price: NDArray[np.float32]
+    """Mean `log_price` of the product's category; NaN where unknown."""
+    first_seen_s: NDArray[np.int64]
+    """First event or, without one, `cut_s`."""
+    trends: NDArray[np.float32]
+    """(items, 4): events decayed with TREND_HALF_LIVES_DAYS, as of `cut_s`."""
+    market_trends: NDArray[np.float32]
+    """(markets, items): 7-day trend inside a market; row 0 is all markets together."""
+    rebuy_rate: NDArray[np.float32]
+    """Share of buyers who bought the product again, shrunk towards the shop's mean."""
+    rebuy_days: NDArray[np.float32]
+    """Median days between two purchases of the product by one shopper."""
+    co_purchase: Neighbours
+    ease: Neighbours
+    content: Neighbours
+    item_vectors: NDArray[np.float32]
+    """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
+
+
+def position_index(product_ids: list[str]) -> dict[str, int]:
+    return {product_id: position for position, product_id in enumerate(product_ids)}

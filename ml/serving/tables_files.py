@@ -1,0 +1,111 @@
+"""`Tables` as files of a release, without pickle."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from ml.release import ReleaseRejected
+from ml.serving.tables import Neighbours, Tables
+
+
+class Items(Struct, frozen=True, kw_only=True):
+    """`items.msgpack`."""
+
+    cut_s: int
+    product_ids: list[str]
+    markets: list[str]
+
+
+class Popularity(Struct, frozen=True, kw_only=True):
+    """`popularity.msgpack`: little-endian float32, row by row."""
+
+    trends: bytes
+    market_trends: bytes
+
+
+def save_tables(tables: Tables, folder: Path) -> None:
+    items = Items(cut_s=tables.cut_s, product_ids=tables.product_ids, markets=tables.markets)
+    (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
+    popularity = Popularity(
+        trends=tables.trends.astype("<f4").tobytes(),
+        market_trends=tables.market_trends.astype("<f4").tobytes(),
+    )
+    (folder / "popularity.msgpack").write_bytes(msgspec.msgpack.encode(popularity))
+    codes = [tables.department, tables.category, tables.brand]
+    np.save(folder / "item_codes.npy", np.stack(codes, axis=1).astype(np.int32))
+    seen = tables.first_seen_s.astype(np.float64)
+    features = [
+        tables.log_price,
+        tables.category_log_price,
+        seen,
+        tables.rebuy_rate,
+        tables.rebuy_days,
+    ]
+    np.save(folder / "item_features.npy", np.stack(features, axis=1).astype(np.float64))
+    np.save(folder / "item_vectors.npy", tables.item_vectors)
+    np.savez(
+        folder / "neighbours.npz",
+        co_purchase_item=tables.co_purchase.item,
+        co_purchase_weight=tables.co_purchase.weight,
+        ease_item=tables.ease.item,
+        ease_weight=tables.ease.weight,
+        content_item=tables.content.item,
+        content_weight=tables.content.weight,
+    )
+
+
+def load_tables(folder: Path) -> Tables:
+    """Raises ReleaseRejected for shapes that disagree and for numbers that are not finite."""
+    items = msgspec.msgpack.decode((folder / "items.msgpack").read_bytes(), type=Items)
+    n = len(items.product_ids)
+    popularity = msgspec.msgpack.decode(
+        (folder / "popularity.msgpack").read_bytes(), type=Popularity
+    )
+    codes = np.load(folder / "item_codes.npy", allow_pickle=False)
+    features = np.load(folder / "item_features.npy", allow_pickle=False)
+    vectors = np.load(folder / "item_vectors.npy", allow_pickle=False, mmap_mode="r")
+    with np.load(folder / "neighbours.npz", allow_pickle=False) as arrays:
+        co_purchase, ease, content = (
+            _neighbours(arrays[f"{name}_item"], arrays[f"{name}_weight"], n)
+            for name in ("co_purchase", "ease", "content")
+        )
+    for name, array, width in (("codes", codes, 3), ("features", features, 5)):
+        if array.shape != (n, width):
+            raise ReleaseRejected(f"item_{name}.npy has shape {array.shape}, not {(n, width)}")
+    if vectors.ndim != 2 or len(vectors) != n or not np.isfinite(vectors).all():
+        raise ReleaseRejected("item_vectors.npy is not one finite row per product")
+    return Tables(
+        cut_s=items.cut_s,
+        product_ids=items.product_ids,
+        markets=items.markets,
+        department=codes[:, 0].copy(),
+        category=codes[:, 1].copy(),
+        brand=codes[:, 2].copy(),
+        log_price=features[:, 0].astype(np.float32),
+        category_log_price=features[:, 1].astype(np.float32),
+        first_seen_s=features[:, 2].astype(np.int64),
+        trends=_floats(popularity.trends, (n, 4)),
+        market_trends=_floats(popularity.market_trends, (len(items.markets), n)),
+        rebuy_rate=features[:, 3].astype(np.float32),
+        rebuy_days=features[:, 4].astype(np.float32),
+        co_purchase=co_purchase,
+        ease=ease,
+        content=content,
+        item_vectors=np.ascontiguousarray(vectors, np.float32),
+    )
+
+
+def _floats(raw: bytes, shape: tuple[int, int]) -> np.ndarray:
+    array = np.frombuffer(raw, "<f4")
+    if array.size != shape[0] * shape[1] or not np.isfinite(array).all():
+        raise ReleaseRejected("popularity.msgpack does not hold finite numbers of every product")
+    return array.reshape(shape)
+
+
+def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
+    sound = index.shape == weight.shape and len(index) == n and np.isfinite(weight).all()
+    if not sound or (index.size and not (index.min() >= 0 and index.max() < n)):
+        raise ReleaseRejected("neighbours.npz names products that do not exist")
+    return Neighbours(index.astype(np.int32), weight.astype(np.float32))

@@ -1,0 +1,123 @@
+"""A data set as arrays: one shop's products, shoppers and behaviour, by position."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ml.dataset import Dataset
+from ml.interactions import KIND_INDEX, InteractionLog
+
+KIND_WEIGHTS = {
+    "view": 0.2,
+    "impression": 0.0,
+    "click": 0.2,
+    "dwell": 0.1,
+    "add_to_cart": 0.6,
+    "remove_from_cart": -0.3,
+    "search": 0.0,
+    "wishlist": 0.5,
+    "purchase": 1.0,
+    "refund": -1.0,
+    "dismiss": -0.5,
+}
+
+
+class Shop(NamedTuple):
+    """Positions in `product_ids` and `shopper_ids` are what every array of the shop refers to."""
+
+    products: pa.Table
+    product_ids: list[str]
+    shopper_ids: list[str]
+    """Customers, then anonymous sessions written as `session:<id>`."""
+    n_customers: int
+    markets: list[str]
+    """Position 0 is the unknown market."""
+    shopper_market: NDArray[np.int16]
+    log: InteractionLog
+    unknown_events: int
+    """Events left out because their product is not in the catalogue."""
+
+
+def build_shop(dataset: Dataset) -> Shop:
+    """Join events with the catalogue; an event without a known product or a shopper is left out."""
+    products = _unique_products(dataset.products)
+    product_ids = [str(product_id) for product_id in products["product_id"].to_pylist()]
+    events = dataset.events
+    item = _positions(events["product_id"], product_ids)
+    kind = _positions(events["type"], list(KIND_INDEX))
+    customer_ids, session_ids = _shopper_ids(events)
+    shopper = _shoppers(events, customer_ids, session_ids)
+    shopper_ids = customer_ids + [f"session:{session}" for session in session_ids]
+    markets, shopper_market = _markets(dataset.customers, shopper_ids)
+    ts = events["occurred_at"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    known = (item >= 0) & (kind >= 0) & (shopper >= 0)
+    order = np.flatnonzero(known)[np.argsort(ts[known], kind="stable")]
+    weights = np.array(list(KIND_WEIGHTS.values()), np.float32)
+    log = InteractionLog(
+        shopper=shopper[order],
+        item=item[order],
+        kind=kind[order].astype(np.int8),
+        ts=ts[order],
+        market=shopper_market[shopper[order]],
+        weight=weights[kind[order]],
+    )
+    return Shop(
+        products=products,
+        product_ids=product_ids,
+        shopper_ids=shopper_ids,
+        n_customers=len(customer_ids),
+        markets=markets,
+        shopper_market=shopper_market,
+        log=log,
+        unknown_events=int((item < 0).sum()),
+    )
+
+
+def _unique_products(products: pa.Table) -> pa.Table:
+    """The last row of each product id, in the order of ids: positions never depend on row order."""
+    ids = products["product_id"]
+    newest = np.full(len(ids), -1)
+    _, inverse = np.unique(ids.to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    newest[inverse] = np.arange(len(ids))
+    return products.take(newest[newest >= 0].tolist())
+
+
+def _shopper_ids(events: pa.Table) -> tuple[list[str], list[str]]:
+    """Sorted customers, and sorted sessions of events without a customer."""
+    anonymous = events.filter(pc.field("customer_id").is_null())["session_id"]
+    return _distinct(events["customer_id"]), _distinct(anonymous)
+
+
+def _shoppers(
+    events: pa.Table, customer_ids: list[str], session_ids: list[str]
+) -> NDArray[np.int32]:
+    """Position of each event's shopper, customers before sessions; -1 for nobody."""
+    customer = _positions(events["customer_id"], customer_ids)
+    session = _positions(events["session_id"], session_ids)
+    session[session >= 0] += len(customer_ids)
+    return np.where(customer >= 0, customer, session)
+
+
+def _distinct(values: pa.ChunkedArray) -> list[str]:
+    return sorted({str(value) for value in values.drop_null().to_pylist()})
+
+
+def _positions(values: pa.ChunkedArray, within: list[str]) -> NDArray[np.int32]:
+    """Position of each value in `within`, -1 where absent."""
+    found = pc.index_in(values, value_set=pa.array(within, pa.string()))
+    return found.fill_null(-1).to_numpy().astype(np.int32)
+
+
+def _markets(customers: pa.Table, shopper_ids: list[str]) -> tuple[list[str], NDArray[np.int16]]:
+    names = _distinct(customers["country"])
+    row = _positions(
+        pa.chunked_array([shopper_ids]),
+        [str(customer) for customer in customers["customer_id"].to_pylist()],
+    )
+    code = _positions(customers["country"], names) + 1
+    market = np.zeros(len(shopper_ids), np.int16)
+    market[row >= 0] = code[row[row >= 0]]
+    return ["", *names], market

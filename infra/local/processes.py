@@ -1,5 +1,6 @@
 """Keeps the product's processes running: starts, restarts and stops them, and keeps their logs."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ from msgspec import Struct
 from infra.local import pids
 from infra.local.preflight import CannotStart
 from infra.local.server import last_lines
+from infra.local.signals import finish_undisturbed
 from infra.local.state import CHECKOUT, private_folder
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -144,6 +147,18 @@ class Supervisor:
                     f"`{kept.process.name}` died {DEATHS_PER_MINUTE} times within a minute. "
                     f"Its last words, from {kept.log}:\n{last_lines(kept.log)}"
                 )
+
+
+@contextlib.contextmanager
+def supervised(processes: list[Process], state_dir: Path) -> Generator[Supervisor]:
+    """Nothing interrupts the stopping, so nothing is left running afterwards."""
+    supervisor = Supervisor(processes, state_dir)
+    try:
+        supervisor.start()
+        yield supervisor
+    finally:
+        finish_undisturbed()
+        supervisor.stop()
 
 
 def is_finished(child: subprocess.Popen[bytes]) -> bool:

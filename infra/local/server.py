@@ -84,8 +84,7 @@ class LocalServer(ABC):
         process = self.process()
         if process:
             pids.end(process, self.stop_signal, STOP_PATIENCE_S)
-        if self._child:  # interrupted so early that it had not yet written its PID down
-            self._end_child(self._child)
+        self._end_child()
 
     def kill(self) -> None:
         """End it at once and without warning, as a crash would."""
@@ -101,6 +100,7 @@ class LocalServer(ABC):
     def _adopt(self) -> bool:
         process = self.process()
         if process is None:
+            self._end_child()
             return False
         pids.wait_until(lambda: self.is_ready() or pids.is_gone(process), READY_PATIENCE_S)
         if self.account_file.exists() and self.is_ready() and not pids.is_gone(process):
@@ -113,7 +113,7 @@ class LocalServer(ABC):
             child = self._child = self._spawn(self.prepare())
             if self._becomes_ready(child):
                 return
-            self._end_child(child)
+            self._end_child()
             time.sleep(BETWEEN_ATTEMPTS_S)
         raise ServiceUnavailable(f"{self.name} did not start. It says:\n{last_lines(self.log)}")
 
@@ -136,9 +136,11 @@ class LocalServer(ABC):
                 start_new_session=True,  # Ctrl-C is for the supervisor, which stops us in order
             )
 
-    def _end_child(self, child: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            pids.end(psutil.Process(child.pid), self.stop_signal, STOP_PATIENCE_S)
+    def _end_child(self) -> None:
+        """Also a child so young that it has not written its PID down."""
+        if self._child:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                pids.end(psutil.Process(self._child.pid), self.stop_signal, STOP_PATIENCE_S)
         self._reap()
 
     def _reap(self) -> None:

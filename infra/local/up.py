@@ -6,13 +6,11 @@ import http.client
 import os
 import secrets
 import shlex
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,9 +21,10 @@ from rich.table import Table
 
 from infra.local import preflight
 from infra.local.preflight import CannotStart
-from infra.local.processes import Process, Supervisor, end_leftovers
+from infra.local.processes import Process, Supervisor, end_leftovers, supervised
 from infra.local.server import last_lines
 from infra.local.services import Services, start_services
+from infra.local.signals import interruptible
 from infra.local.state import CHECKOUT, private_folder, state_folder, write_private
 
 APP_LOGIN = "aisle_app_login"
@@ -79,10 +78,8 @@ def running() -> Generator[Site]:
         stack.callback(services.stop)
         environment = product_environment(services, state_dir)
         migrate(environment, services.database_url, state_dir)
-        supervisor = Supervisor(product_processes(environment, port, state_dir), state_dir)
-        stack.callback(supervisor.stop)
-        stack.callback(finish_undisturbed)
-        supervisor.start()
+        processes = product_processes(environment, port, state_dir)
+        supervisor = stack.enter_context(supervised(processes, state_dir))
         wait_until_ready(port, supervisor, state_dir)
         yield Site(
             base_url=f"http://127.0.0.1:{port}",
@@ -108,31 +105,6 @@ def only_one(lock: Path) -> Generator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-@contextlib.contextmanager
-def interruptible() -> Generator[None]:
-    """SIGTERM and a closed terminal end the run as Ctrl-C does."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        which: signal.signal(which, interrupt)
-        for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-
-def finish_undisturbed() -> None:
-    """From here on all is being stopped; a second Ctrl-C must not interrupt that."""
-    print("\nStopping …", flush=True)
-    for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(which, signal.SIG_IGN)
 
 
 def product_environment(services: Services, state_dir: Path) -> dict[str, str]:

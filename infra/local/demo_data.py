@@ -44,12 +44,12 @@ def write_demo_shop(folder: Path, chosen: Chooser = two_in_five) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(events(sales), folder / "events.parquet", compression="zstd")
     pq.write_table(
-        products(pq.read_table(source / "products.parquet"), sales),
+        products(pq.ParquetFile(source / "products.parquet").read(), sales),
         folder / "products.parquet",
         compression="zstd",
     )
     pq.write_table(
-        customers(pq.read_table(source / "demographics.parquet"), sales),
+        customers(pq.ParquetFile(source / "demographics.parquet").read(), sales),
         folder / "customers.parquet",
         compression="zstd",
     )
@@ -64,12 +64,17 @@ def package_data() -> Path:
 
 
 def read_sales(path: Path, chosen: Chooser) -> pa.Table:
-    """The chosen households' sold lines, in the order of time, with `quantity`, `price_cents`."""
+    """What the chosen households bought."""
     columns = ["household_id", "basket_id", "product_id", "quantity", "sales_value"]
-    table = pq.read_table(path, columns=[*columns, "transaction_timestamp"])
+    table = pq.ParquetFile(path).read(columns=[*columns, "transaction_timestamp"])
     keep = chosen(table["household_id"].to_numpy()) & (table["quantity"].to_numpy() > 0)
-    sales = table.filter(pa.array(keep)).sort_by(
-        [("transaction_timestamp", "ascending"), ("basket_id", "ascending")]
+    return in_units(table.filter(pa.array(keep)))
+
+
+def in_units(lines: pa.Table) -> pa.Table:
+    """Lines of the till in the order of time, with `quantity` and `price_cents` of one unit."""
+    sales = lines.sort_by(
+        [(key, "ascending") for key in ("transaction_timestamp", "basket_id", "product_id")]
     )
     printed = sales["quantity"].to_numpy()
     quantity = np.where(printed > BULK_UNITS, 1, printed)
@@ -84,7 +89,7 @@ def read_sales(path: Path, chosen: Chooser) -> pa.Table:
 def events(sales: pa.Table) -> pa.Table:
     """A basket holds each product once, so the two name the event: equal in every run."""
     basket, product = text(sales["basket_id"]), text(sales["product_id"])
-    return pa.table(
+    return pa.Table.from_pydict(
         {
             "event_id": joined(basket, product),
             "type": constant("purchase", len(sales)),
@@ -105,8 +110,8 @@ def products(listed: pa.Table, sales: pa.Table) -> pa.Table:
     listed = listed.filter(pa.array(np.isin(listed["product_id"].to_numpy(), sold)))
     price_of = prices[np.searchsorted(sold, listed["product_id"].to_numpy())]
     count = len(listed)
-    last_sale = in_utc(sales["transaction_timestamp"])[-1].as_py()
-    return pa.table(
+    last_sale = in_utc(sales["transaction_timestamp"])[-1]
+    return pa.Table.from_pydict(
         {
             "product_id": text(listed["product_id"]),
             **words(listed),
@@ -114,7 +119,7 @@ def products(listed: pa.Table, sales: pa.Table) -> pa.Table:
             "currency": constant(CURRENCY, count),
             "in_stock": constant(True, count),
             "published": constant(True, count),
-            "updated_at": constant(last_sale, count, pa.timestamp("us", tz="UTC")),
+            "updated_at": pa.repeat(last_sale, count),
         }
     )
 
@@ -156,7 +161,7 @@ def customers(demographics: pa.Table, sales: pa.Table) -> pa.Table:
     }
     buyers: list[int] = np.unique(sales["household_id"].to_numpy()).tolist()
     attributes = [answers.get(buyer) for buyer in buyers]
-    return pa.table(
+    return pa.Table.from_pydict(
         {
             "customer_id": [str(buyer) for buyer in buyers],
             "country": constant(COUNTRY, len(buyers)),
@@ -183,5 +188,5 @@ def in_utc(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.cast(column, pa.timestamp("us", tz="UTC"))
 
 
-def constant(value: object, count: int, of: pa.DataType | None = None) -> pa.Array:
-    return pa.repeat(pa.scalar(value, of), count)
+def constant(value: str | bool, count: int) -> pa.Array:
+    return pa.repeat(value, count)

@@ -15,6 +15,16 @@ else:
     Pool = asyncpg.Pool
     Connection = asyncpg.Connection
 
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+)
+"""PostgreSQL is down, starting, stopping or full: the same statement may succeed later."""
+
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 

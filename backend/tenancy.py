@@ -41,6 +41,13 @@ async def directory_connection(pool: Pool) -> AsyncGenerator[Connection]:
         yield conn
 
 
+@asynccontextmanager
+async def drain_connection(pool: Pool) -> AsyncGenerator[Connection]:
+    """Open a transaction of the drain's role, which adds events of every tenant and reads none."""
+    async with pool.acquire() as conn, conn.transaction():
+        yield conn
+
+
 def tenant_key(tenant_id: TenantId, *parts: str) -> str:
     """Redis key of one tenant. Parts are escaped, so no two part lists share a key."""
     return "t:" + ":".join(

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +40,9 @@ class Logins(Struct, frozen=True, kw_only=True):
     drain: str
 
 
+Preparation = Callable[[dict[str, str], Path], dict[str, str]]
+
+
 class Site(Struct, frozen=True, kw_only=True):
     """Aisle, running. `environment` is what its processes see, without the owner's database URL."""
 
@@ -60,10 +63,12 @@ def run() -> int:
 
 
 @contextlib.contextmanager
-def running() -> Generator[Site]:
+def running(prepare: Preparation = lambda _environment, _state_dir: {}) -> Generator[Site]:
     """All of Aisle, ready for requests. Ctrl-C and SIGTERM arrive as KeyboardInterrupt.
 
-    Raises CannotStart. Nothing is left running afterwards.
+    `prepare` runs when the database is up to date and no process has started; what it returns is
+    added to the environment of the processes. Raises CannotStart. Nothing is left running
+    afterwards.
     """
     preflight.check_python(sys.version_info[:3])
     port = preflight.wanted_port()
@@ -78,6 +83,7 @@ def running() -> Generator[Site]:
         stack.callback(services.stop)
         environment = product_environment(services, state_dir)
         migrate(environment, services.database_url, state_dir)
+        environment |= prepare(environment, state_dir)
         processes = product_processes(environment, port, state_dir)
         supervisor = stack.enter_context(supervised(processes, state_dir))
         wait_until_ready(port, supervisor, state_dir)

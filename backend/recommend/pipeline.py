@@ -1,0 +1,162 @@
+"""One request for recommendations, from shopper state to the answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import msgspec
+from msgspec import Struct
+from ulid import ULID
+
+from backend.cache import Redis
+from backend.db import Pool
+from backend.errors import Unprocessable
+from backend.inference import EmbeddedBackend
+from backend.recommend import ladder
+from backend.recommend.candidates import CandidateCache
+from backend.recommend.ladder import Question, Served
+from backend.recommend.live_catalog import LiveCatalog
+from backend.recommend.live_catalogs import CatalogUnavailable, LiveCatalogs
+from backend.recommend.pointers import ServingPointers
+from backend.recommend.popular import PopularLists
+from backend.recommend.reasons import words
+from backend.recommend.schemas import (
+    Reason,
+    RecommendationRequest,
+    Recommendations,
+    RecommendedItem,
+    Timings,
+)
+from backend.recommend.shopper import read_shopper
+from backend.recommend.signals import read_signals
+from backend.settings import Settings
+from backend.tenancy import TenantId
+from ml.serving.request import ScoredItem
+
+logger = logging.getLogger(__name__)
+
+
+class Recommender(Struct, frozen=True, kw_only=True):
+    """What a process needs to answer; opened once by `open_recommender`."""
+
+    redis: Redis
+    pool: Pool
+    pointers: ServingPointers
+    catalogs: LiveCatalogs
+    parts: ladder.Parts
+
+
+class ShopNow(Struct, frozen=True, kw_only=True):
+    release_id: str | None
+    catalog: LiveCatalog | None
+    """None: PostgreSQL fails and the catalogue was never read."""
+
+
+@asynccontextmanager
+async def open_recommender(
+    settings: Settings, pool: Pool, redis: Redis
+) -> AsyncGenerator[Recommender]:
+    inference = EmbeddedBackend(settings.object_store)
+    popular = PopularLists(redis, pool)
+    try:
+        yield Recommender(
+            redis=redis,
+            pool=pool,
+            pointers=ServingPointers(pool),
+            catalogs=LiveCatalogs(pool),
+            parts=ladder.Parts(inference=inference, cache=CandidateCache(redis), popular=popular),
+        )
+    finally:
+        await popular.close()
+        await inference.close()
+
+
+async def recommend(
+    recommender: Recommender, tenant_id: TenantId, request: RecommendationRequest
+) -> Recommendations:
+    """Answer from the best rung that works; whatever fails, there is an answer.
+
+    Raises Unprocessable when `similar` names no product.
+    """
+    if request.placement == "similar" and request.product_id is None:
+        raise Unprocessable("`similar` needs the product to resemble", pointer="/product_id")
+    started = time.perf_counter()
+    shop, shopper = await asyncio.gather(
+        read_shop(recommender, tenant_id),
+        read_shopper(recommender.redis, recommender.pool, tenant_id, request),
+    )
+    known = time.perf_counter()
+    if shop.catalog is None:
+        served, catalog = ladder.NOTHING, LiveCatalog()
+    else:
+        catalog = shop.catalog
+        question = Question(
+            tenant_id=tenant_id,
+            request=request,
+            release_id=shop.release_id,
+            catalog=catalog,
+            stored=shopper,
+            now_s=time.time(),
+        )
+        served = await ladder.serve(recommender.parts, question)
+    if not shopper.is_complete:
+        served = msgspec.structs.replace(served, degraded=True)
+    answered = time.perf_counter()
+    timings = Timings(
+        total_ms=milliseconds(answered - started),
+        state_ms=milliseconds(known - started),
+        candidates_ms=milliseconds(answered - known),
+        stages_us=served.stages_us,
+        cached=served.cached,
+    )
+    return answer(request, served, catalog, timings)
+
+
+async def read_shop(recommender: Recommender, tenant_id: TenantId) -> ShopNow:
+    signals = await read_signals(recommender.redis, tenant_id)
+    release_id = await recommender.pointers.release_id(tenant_id, signals.serving)
+    try:
+        catalog = await recommender.catalogs.current(tenant_id, signals.catalog)
+    except CatalogUnavailable as error:
+        logger.warning("the catalogue is unavailable: %s", error)
+        catalog = None
+    return ShopNow(release_id=release_id, catalog=catalog)
+
+
+def answer(
+    request: RecommendationRequest, served: Served, catalog: LiveCatalog, timings: Timings
+) -> Recommendations:
+    return Recommendations(
+        recommendation_id=str(ULID()),
+        placement=request.placement,
+        served_by=served.rung,
+        degraded=served.degraded,
+        release_id=served.release_id,
+        items=[shown(item, catalog) for item in served.items],
+        timings=timings,
+    )
+
+
+def shown(item: ScoredItem, catalog: LiveCatalog) -> RecommendedItem:
+    product = catalog.products[item.product_id]
+    behind = catalog.products.get(item.because_of) if item.because_of else None
+    return RecommendedItem(
+        product_id=item.product_id,
+        score=item.score,
+        title=product.title,
+        url=product.url,
+        image_url=product.image_url,
+        price_cents=product.price_cents,
+        currency=product.currency,
+        reason=Reason(
+            code=item.reason,
+            words=words(item.reason, behind.title if behind else None),
+            product_id=item.because_of,
+        ),
+    )
+
+
+def milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,29 @@
+"""Why a product is shown, in words."""
+
+ABOUT_ANOTHER = {
+    "bought-together": "Often bought together with {product}",
+    "because-you-viewed": "Because you viewed {product}",
+    "similar": "Similar to {product}",
+    "same-category": "In the same category as {product}",
+    "same-brand": "From the same brand as {product}",
+}
+"""Sentences that need the title of a second product."""
+
+ALONE = {
+    "bought-together": "Goes with what you bought",
+    "because-you-viewed": "Because of what you viewed",
+    "similar": "Similar to what you looked at",
+    "for-you": "Picked for you",
+    "trending": "Trending this week",
+    "buy-again": "You buy this regularly",
+    "popular": "Popular with shoppers",
+    "newest": "New in the shop",
+}
+PLAIN = "Popular with shoppers"
+
+
+def words(code: str, product_title: str | None) -> str:
+    """One sentence for a shopper. An unknown code, or a lost product, gets a plainer one."""
+    if product_title is not None and code in ABOUT_ANOTHER:
+        return ABOUT_ANOTHER[code].format(product=product_title)
+    return ALONE.get(code, PLAIN)

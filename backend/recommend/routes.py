@@ -1,0 +1,35 @@
+"""HTTP of recommendations."""
+
+from litestar import Router, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+
+from backend.auth.caller import Caller, requires
+from backend.recommend import pipeline
+from backend.recommend.pipeline import Recommender
+from backend.recommend.schemas import RecommendationRequest, Recommendations
+
+
+async def provide_recommender(state: State) -> Recommender:
+    return state.recommender
+
+
+@post("/", guards=[requires("recommend")], status_code=200)
+async def recommend(
+    data: RecommendationRequest,
+    caller: NamedDependency[Caller],
+    recommender: NamedDependency[Recommender],
+) -> Recommendations:
+    """Recommend products to one shopper, known or new, or beside one product.
+
+    Every answer says which rung of the fallback ladder served it; a valid request always gets one.
+    """
+    return await pipeline.recommend(recommender, caller.tenant_id, data)
+
+
+router = Router(
+    "/v1/recommendations",
+    route_handlers=[recommend],
+    dependencies={"recommender": Provide(provide_recommender)},
+    tags=["Recommendations"],
+)

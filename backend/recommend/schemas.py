@@ -1,0 +1,116 @@
+"""JSON of a request for recommendations and of its answer."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Placement = Literal["for-you", "similar"]
+Mode = Literal["new", "repeat"]
+
+LONGEST_LIST = 100
+MOST_EXCLUDED = 500
+MOST_PROMOTED = 100
+MOST_RECENT = 200
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Score = Annotated[float, Meta(description="Between 0 and 1, higher is better; 1.0 is promoted")]
+
+
+class RecentInteraction(Struct, frozen=True, kw_only=True, rename={"kind": "type"}):
+    """Something the shopper did that was not sent as an event, newest first."""
+
+    product_id: Id
+    kind: Annotated[
+        Literal["view", "click", "add_to_cart", "wishlist", "purchase"],
+        Meta(description="What the shopper did with the product"),
+    ] = "view"
+    occurred_at_s: Annotated[
+        float | None, Meta(ge=0, description="Unix seconds; absent: just now")
+    ] = None
+
+
+class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    placement: Annotated[
+        Placement, Meta(description="`for-you`: one shopper; `similar`: beside one product")
+    ]
+    customer_id: Annotated[
+        Id | None, Meta(description="The shopper, known or new; absent: anonymous")
+    ] = None
+    session_id: Annotated[Id | None, Meta(description="An anonymous visitor's session")] = None
+    product_id: Annotated[
+        Id | None, Meta(description="The product to resemble; required by `similar`")
+    ] = None
+    market: Annotated[
+        str | None,
+        Meta(pattern="^[A-Z]{2}$", description="ISO country; only products sold there are shown"),
+    ] = None
+    locale: Annotated[str | None, Meta(max_length=35, examples=["en-GB"])] = None
+    limit: Annotated[int, Meta(ge=1, le=LONGEST_LIST)] = 12
+    exclude: Annotated[
+        list[Id], Meta(max_length=MOST_EXCLUDED, description="Products never to show")
+    ] = []
+    mode: Annotated[
+        Mode,
+        Meta(description="`new`: nothing bought before; `repeat`: bought products may come again"),
+    ] = "new"
+    promoted: Annotated[
+        list[Id],
+        Meta(
+            max_length=MOST_PROMOTED,
+            description="Products put first when they score at least `promotion_threshold`",
+        ),
+    ] = []
+    promotion_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    recent: Annotated[
+        list[RecentInteraction],
+        Meta(
+            max_length=MOST_RECENT,
+            description="More behaviour than the events sent so far, newest first",
+        ),
+    ] = []
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why a product is shown."""
+
+    code: Annotated[str, Meta(examples=["bought-together"])]
+    words: Annotated[str, Meta(description="The same as one English sentence")]
+    product_id: Annotated[str | None, Meta(description="The product the reason rests on")] = None
+
+
+class RecommendedItem(Struct, frozen=True, kw_only=True):
+    product_id: str
+    score: Score
+    title: str
+    url: str | None
+    image_url: str | None
+    price_cents: int | None
+    currency: str | None
+    reason: Reason
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """Where the milliseconds went."""
+
+    total_ms: float
+    state_ms: Annotated[float, Meta(description="Shopper, release in service and live catalogue")]
+    candidates_ms: Annotated[float, Meta(description="Cache or engine")]
+    stages_us: Annotated[
+        dict[str, int], Meta(description="Microseconds per stage of the engine")
+    ] = {}
+    cached: Annotated[bool, Meta(description="Whether the candidates came from the cache")] = False
+
+
+class Recommendations(Struct, frozen=True, kw_only=True):
+    """Best first; fewer than asked for only when fewer may be shown."""
+
+    recommendation_id: Annotated[str, Meta(description="Send it with the events that follow")]
+    placement: Placement
+    served_by: Annotated[
+        str,
+        Meta(description="The rung that answered", examples=["own-models", "popular", "newest"]),
+    ]
+    degraded: Annotated[bool, Meta(description="Whether a better rung exists but failed")]
+    release_id: Annotated[str | None, Meta(description="null: no release answered")]
+    items: list[RecommendedItem]
+    timings: Timings

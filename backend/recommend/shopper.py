@@ -1,0 +1,85 @@
+"""Who asks: what the shopper did before, from events and from the call itself."""
+
+import asyncio
+import logging
+
+from msgspec import Struct
+
+from backend.cache import Redis
+from backend.db import Pool
+from backend.events.recent import shopper_history
+from backend.recommend.schemas import RecentInteraction, RecommendationRequest
+from backend.recommend.signals import DATABASE_FAILURES, REDIS_FAILURES
+from backend.tenancy import TenantId
+from ml.serving.request import Interaction, Purchase
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+
+
+class Shopper(Struct, frozen=True, kw_only=True):
+    recent: list[Interaction] = []
+    """Newest first."""
+    bought: list[Purchase] = []
+    is_complete: bool = True
+    """Whether all that is known about the shopper could be read."""
+
+
+async def read_shopper(
+    redis: Redis, pool: Pool, tenant_id: TenantId, request: RecommendationRequest
+) -> Shopper:
+    """What is stored about the shopper; nothing, and incomplete, when the stores fail."""
+    if request.customer_id is None and request.session_id is None:
+        return Shopper()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            history = await shopper_history(
+                redis, pool, tenant_id, request.customer_id, request.session_id
+            )
+    except (*DATABASE_FAILURES, *REDIS_FAILURES) as error:
+        logger.warning("the shopper's history could not be read: %s", error)
+        return Shopper(is_complete=False)
+    return Shopper(
+        recent=[
+            Interaction(product_id=i.product_id, kind=i.type, occurred_at_s=i.occurred_at_s)
+            for i in history.recent
+        ],
+        bought=[
+            Purchase(product_id=b.product_id, times=b.times, last_s=b.last_s)
+            for b in history.bought
+        ],
+    )
+
+
+def with_recent(shopper: Shopper, told: list[RecentInteraction], now_s: float) -> Shopper:
+    """The shopper with what the call tells on top; what lacks a time happened just now."""
+    if not told:
+        return shopper
+    added = [
+        Interaction(
+            product_id=interaction.product_id,
+            kind=interaction.kind,
+            occurred_at_s=min(now_s, interaction.occurred_at_s or now_s),
+        )
+        for interaction in told
+    ]
+    recent = sorted([*added, *shopper.recent], key=lambda i: -i.occurred_at_s)
+    return Shopper(
+        recent=recent,
+        bought=merged_purchases(shopper.bought, [i for i in added if i.kind == "purchase"]),
+        is_complete=shopper.is_complete,
+    )
+
+
+def merged_purchases(bought: list[Purchase], added: list[Interaction]) -> list[Purchase]:
+    """One entry per product, the last bought first."""
+    merged = {purchase.product_id: purchase for purchase in bought}
+    for interaction in added:
+        before = merged.get(interaction.product_id)
+        merged[interaction.product_id] = Purchase(
+            product_id=interaction.product_id,
+            times=1 + (before.times if before else 0),
+            last_s=max(interaction.occurred_at_s, before.last_s if before else 0),
+        )
+    return sorted(merged.values(), key=lambda purchase: -purchase.last_s)

@@ -1,0 +1,106 @@
+"""Training jobs: queue one, hand its data to a trainer, follow it."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+from kombu.exceptions import OperationalError
+from ulid import ULID
+
+from backend.db import Pool
+from backend.errors import Conflict, NotFound, Unavailable
+from backend.object_store import object_path
+from backend.queue import CPU_QUEUE, TRAIN_QUEUE
+from backend.tenancy import TenantId, tenant_connection
+from backend.training import queries
+from backend.training.export import export_dataset
+from backend.training.schemas import TrainingJob, TrainingJobList
+
+LISTED = 50
+NOT_QUEUED = "The queue does not answer, so the training could not be started."
+
+
+class TrainingRunning(Conflict):
+    code = "training_running"
+
+
+class Queue(Protocol):
+    """The part of a Celery app that sends work."""
+
+    def send_task(self, name: str, *, kwargs: dict[str, str | None], queue: str) -> object: ...
+
+
+async def request_training(
+    pool: Pool, queue: Queue, tenant_id: TenantId, requested_by: str
+) -> TrainingJob:
+    """Queue a training. Raises TrainingRunning while another one is queued or runs."""
+    job_id = str(ULID())
+    async with tenant_connection(pool, tenant_id) as conn:
+        if not await queries.insert_job(conn, job_id, requested_by):
+            raise TrainingRunning("a training of this shop is queued or running already")
+        job = await queries.job(conn, job_id)
+    if job is None:
+        raise NotFound(f"no training job {job_id}")
+    try:
+        # Celery's client blocks; the web process must not.
+        await asyncio.to_thread(send_start, queue, tenant_id, job_id)
+    except OperationalError as error:
+        async with tenant_connection(pool, tenant_id) as conn:
+            await queries.finish_job(conn, job_id, "failed", NOT_QUEUED, None)
+        raise Unavailable(NOT_QUEUED, retry_after_s=30) from error
+    return job
+
+
+def send_start(queue: Queue, tenant_id: TenantId, job_id: str) -> None:
+    kwargs: dict[str, str | None] = {"tenant_id": str(tenant_id), "job_id": job_id}
+    queue.send_task("training.start", kwargs=kwargs, queue=CPU_QUEUE)
+
+
+async def start_training(
+    pool: Pool, queue: Queue, object_store: Path, tenant_id: TenantId, job_id: str
+) -> None:
+    """Export the tenant's data and hand the job to the trainers. Safe to run twice."""
+    async with tenant_connection(pool, tenant_id) as conn:
+        if not await queries.begin_export(conn, job_id):
+            return
+        in_service = await queries.serving(conn)
+    dataset = dataset_folder(object_store, tenant_id, job_id)
+    async with tenant_connection(pool, tenant_id) as conn:
+        events = await export_dataset(conn, dataset)
+    async with tenant_connection(pool, tenant_id) as conn:
+        if not await queries.await_trainer(conn, job_id, events):
+            return
+    queue.send_task(
+        "ml.train",
+        kwargs={
+            "tenant_id": str(tenant_id),
+            "job_id": job_id,
+            "dataset": str(dataset.resolve()),
+            "releases": str(object_path(object_store, "releases", str(tenant_id)).resolve()),
+            "parent_release": in_service.release_id if in_service else None,
+        },
+        queue=TRAIN_QUEUE,
+    )
+
+
+async def training_job(pool: Pool, tenant_id: TenantId, job_id: str) -> TrainingJob:
+    async with tenant_connection(pool, tenant_id) as conn:
+        job = await queries.job(conn, job_id)
+    if job is None:
+        raise NotFound(f"no training job {job_id}")
+    return job
+
+
+async def training_jobs(pool: Pool, tenant_id: TenantId) -> TrainingJobList:
+    async with tenant_connection(pool, tenant_id) as conn:
+        return TrainingJobList(jobs=await queries.jobs(conn, LISTED))
+
+
+def dataset_folder(object_store: Path, tenant_id: TenantId, job_id: str) -> Path:
+    return object_path(object_store, "datasets", str(tenant_id), job_id)
+
+
+def remove_dataset(object_store: Path, tenant_id: TenantId, job_id: str) -> None:
+    """Training sets are copies of personal data: none outlives its job. Safe to repeat."""
+    shutil.rmtree(dataset_folder(object_store, tenant_id, job_id), ignore_errors=True)

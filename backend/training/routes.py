@@ -1,0 +1,84 @@
+"""HTTP of models and training jobs."""
+
+from celery import Celery
+from litestar import Router, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath
+
+from backend.auth.caller import Caller, requires
+from backend.cache import Redis
+from backend.db import Pool
+from backend.settings import Settings
+from backend.training import activation, jobs
+from backend.training.schemas import ModelList, Serving, TrainingJob, TrainingJobList
+
+
+async def provide_queue(state: State) -> Celery:
+    return state.queue
+
+
+async def provide_settings(state: State) -> Settings:
+    return state.settings
+
+
+@get("/", guards=[requires("models")])
+async def list_models(caller: NamedDependency[Caller], pool: NamedDependency[Pool]) -> ModelList:
+    """List releases, newest first, with what the gate said about each."""
+    return await activation.models(pool, caller.tenant_id)
+
+
+@post("/train", guards=[requires("models")], status_code=202)
+async def train(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool], queue: NamedDependency[Celery]
+) -> TrainingJob:
+    """Train this shop's own models. 409 while a training is queued or runs."""
+    return await jobs.request_training(pool, queue, caller.tenant_id, "api")
+
+
+@get("/jobs", guards=[requires("models")])
+async def list_jobs(
+    caller: NamedDependency[Caller], pool: NamedDependency[Pool]
+) -> TrainingJobList:
+    """List the last training jobs, newest first."""
+    return await jobs.training_jobs(pool, caller.tenant_id)
+
+
+@get("/jobs/{job_id:str}", guards=[requires("models")])
+async def get_job(
+    job_id: FromPath[str], caller: NamedDependency[Caller], pool: NamedDependency[Pool]
+) -> TrainingJob:
+    """Follow one training: its stage, how far it is, and why it failed if it did."""
+    return await jobs.training_job(pool, caller.tenant_id, job_id)
+
+
+@post("/{release_id:str}/promote", guards=[requires("models")], status_code=200)
+async def promote(
+    release_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    redis: NamedDependency[Redis],
+    settings: NamedDependency[Settings],
+) -> Serving:
+    """Put a release in service, whatever the gate said."""
+    store = settings.object_store
+    return await activation.promote(pool, redis, store, caller.tenant_id, release_id)
+
+
+@post("/rollback", guards=[requires("models")], status_code=200)
+async def roll_back(
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    redis: NamedDependency[Redis],
+    settings: NamedDependency[Settings],
+) -> Serving:
+    """Return to the release that was in service before."""
+    return await activation.roll_back(pool, redis, settings.object_store, caller.tenant_id)
+
+
+router = Router(
+    "/v1/models",
+    route_handlers=[list_models, train, list_jobs, get_job, promote, roll_back],
+    dependencies={"queue": Provide(provide_queue), "settings": Provide(provide_settings)},
+    tags=["Models"],
+)

@@ -17,7 +17,7 @@ from msgspec import Struct
 from infra.local import pids
 from infra.local.preflight import CannotStart
 from infra.local.server import last_lines
-from infra.local.signals import finish_undisturbed
+from infra.local.signals import ignore_interruptions
 from infra.local.state import CHECKOUT, private_folder
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -157,7 +157,7 @@ def supervised(processes: list[Process], state_dir: Path) -> Generator[Superviso
         supervisor.start()
         yield supervisor
     finally:
-        finish_undisturbed()
+        ignore_interruptions()
         supervisor.stop()
 
 

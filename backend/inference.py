@@ -9,7 +9,8 @@ from pathlib import Path
 from uuid import UUID
 
 from backend.object_store import object_path
-from ml.serving.engine import LoadedRelease, load_release, recommend
+from ml.serving.engine import recommend
+from ml.serving.release import LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest
 
 CAPACITY_BYTES = 1024 * 1024 * 1024

@@ -21,7 +21,8 @@ from backend.recommend.queries import PopularProduct
 from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import Shopper, with_recent
 from backend.tenancy import TenantId
-from ml.serving.engine import LoadedRelease, UnknownProduct
+from ml.serving.engine import UnknownProduct
+from ml.serving.release import LoadedRelease
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from backend.recommend.queries import ProductRow
-from ml.serving.engine import LoadedRelease
+from ml.serving.release import LoadedRelease
 
 KEPT_MARKETS = 64
 KEPT_RELEASES = 4

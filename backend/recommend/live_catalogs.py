@@ -5,11 +5,11 @@ import logging
 import time
 from collections import OrderedDict
 
-from backend.db import Connection, Pool
+from backend.db import UNREACHABLE, Connection, Pool
 from backend.recommend import queries
 from backend.recommend.live_catalog import LiveCatalog
 from backend.recommend.queries import CatalogPosition
-from backend.recommend.signals import DATABASE_FAILURES, Checked, Counter
+from backend.recommend.signals import Checked, Counter
 from backend.tenancy import TenantId, tenant_connection
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class LiveCatalogs:
                 tenant_connection(self._pool, tenant_id) as conn,
             ):
                 await read_changes(conn, followed)
-        except DATABASE_FAILURES as error:
+        except UNREACHABLE as error:
             if known is None:
                 raise CatalogUnavailable(str(error)) from error
             logger.warning("the live catalogue is served as last known: %s", error)

@@ -7,9 +7,9 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from backend.db import Pool
+from backend.db import UNREACHABLE, Pool
 from backend.recommend import queries
-from backend.recommend.signals import DATABASE_FAILURES, Checked, Counter
+from backend.recommend.signals import Checked, Counter
 from backend.tenancy import TenantId, tenant_connection
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ServingPointers:
                 tenant_connection(self._pool, tenant_id) as conn,
             ):
                 release_id = await queries.serving_release_id(conn)
-        except DATABASE_FAILURES as error:
+        except UNREACHABLE as error:
             logger.warning("the serving pointer could not be read: %s", error)
             release_id = known.release_id if known else None
         self._known[tenant_id] = Pointer(release_id, checked)

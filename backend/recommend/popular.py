@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from backend.cache import Redis
-from backend.db import Pool
+from backend.db import UNREACHABLE, Pool
 from backend.recommend import queries
 from backend.recommend.queries import PopularProduct
-from backend.recommend.signals import DATABASE_FAILURES, REDIS_FAILURES
+from backend.recommend.signals import REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_connection, tenant_key
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class PopularLists:
             return kept.products
         try:
             return await asyncio.wait_for(asyncio.shield(making), PATIENCE_S)
-        except DATABASE_FAILURES as error:
+        except UNREACHABLE as error:
             raise PopularUnavailable(str(error)) from error
 
     async def close(self) -> None:

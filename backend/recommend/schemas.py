@@ -12,7 +12,7 @@ MOST_EXCLUDED = 500
 MOST_PROMOTED = 100
 MOST_RECENT = 200
 
-Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
 Score = Annotated[float, Meta(description="Between 0 and 1, higher is better; 1.0 is promoted")]
 
 

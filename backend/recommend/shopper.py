@@ -1,21 +1,13 @@
 """Who asks: what the shopper did before, from events and from the call itself."""
 
-import asyncio
-import logging
-
 from msgspec import Struct
 
 from backend.cache import Redis
 from backend.db import Pool
 from backend.events.recent import shopper_history
 from backend.recommend.schemas import RecentInteraction, RecommendationRequest
-from backend.recommend.signals import DATABASE_FAILURES, REDIS_FAILURES
 from backend.tenancy import TenantId
 from ml.serving.request import Interaction, Purchase
-
-logger = logging.getLogger(__name__)
-
-PATIENCE_S = 1.0
 
 
 class Shopper(Struct, frozen=True, kw_only=True):
@@ -29,17 +21,10 @@ class Shopper(Struct, frozen=True, kw_only=True):
 async def read_shopper(
     redis: Redis, pool: Pool, tenant_id: TenantId, request: RecommendationRequest
 ) -> Shopper:
-    """What is stored about the shopper; nothing, and incomplete, when the stores fail."""
+    """What is stored about the shopper; whatever of it can be read."""
     if request.customer_id is None and request.session_id is None:
         return Shopper()
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            history = await shopper_history(
-                redis, pool, tenant_id, request.customer_id, request.session_id
-            )
-    except (*DATABASE_FAILURES, *REDIS_FAILURES) as error:
-        logger.warning("the shopper's history could not be read: %s", error)
-        return Shopper(is_complete=False)
+    history = await shopper_history(redis, pool, tenant_id, request.customer_id, request.session_id)
     return Shopper(
         recent=[
             Interaction(product_id=i.product_id, kind=i.type, occurred_at_s=i.occurred_at_s)
@@ -49,6 +34,7 @@ async def read_shopper(
             Purchase(product_id=b.product_id, times=b.times, last_s=b.last_s)
             for b in history.bought
         ],
+        is_complete=history.is_complete,
     )
 
 

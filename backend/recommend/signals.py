@@ -5,7 +5,6 @@ import time
 from enum import Enum
 from typing import Final
 
-import asyncpg
 from msgspec import Struct
 from redis import RedisError
 
@@ -14,8 +13,6 @@ from backend.tenancy import TenantId, tenant_key
 
 logger = logging.getLogger(__name__)
 
-DATABASE_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""OSError covers refused connections and timeouts."""
 REDIS_FAILURES = (RedisError, OSError)
 
 RECHECK_S = 5.0

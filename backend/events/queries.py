@@ -2,15 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Literal, cast
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from backend.db import Connection
 from backend.events.schemas import EventBatch, EventRow
 
+NO_CHOICE = frozenset({"impression", "search", "dwell"})
+"""Types that tell what the page did, or nothing about a product."""
+TRADE = frozenset({"purchase", "refund"})
 INCOMING_COLUMNS = ("tenant_id", "received_at", *EventRow.__struct_fields__)
+
+
+class PastEvent(Struct, frozen=True, gc=False):
+    event_id: str
+    type: str
+    product_id: str
+    quantity: int | None
+    occurred_at_s: float
 
 
 async def insert_events(conn: Connection, batches: Sequence[EventBatch]) -> int:
@@ -62,3 +74,34 @@ def _first_of_each_id(batches: Sequence[EventBatch]) -> Iterable[tuple[object, .
             if key not in first:
                 first[key] = head + cast("tuple[object, ...]", astuple(row))
     return first.values()
+
+
+_PAST_EVENTS = """
+    (
+        SELECT event_id, type, product_id, quantity, extract(epoch FROM occurred_at)::float8 AS at_s
+        FROM event
+        WHERE {shopper} AND product_id IS NOT NULL AND type <> ALL ($2)
+        ORDER BY occurred_at DESC LIMIT 100
+    ) UNION (
+        SELECT event_id, type, product_id, quantity, extract(epoch FROM occurred_at)::float8 AS at_s
+        FROM event
+        WHERE {shopper} AND product_id IS NOT NULL AND type = ANY ($3)
+        ORDER BY occurred_at DESC LIMIT 20000
+    )
+    ORDER BY at_s DESC, event_id
+"""
+_PAST_EVENTS_OF = {
+    "customer": _PAST_EVENTS.replace("{shopper}", "customer_id = $1"),
+    "session": _PAST_EVENTS.replace("{shopper}", "session_id = $1 AND customer_id IS NULL"),
+}
+
+
+async def past_events(
+    conn: Connection, whose: Literal["customer", "session"], shopper_id: str
+) -> list[PastEvent]:
+    """The newest 100 with a product that show a choice, and all purchases and refunds.
+
+    Newest first.
+    """
+    records = await conn.fetch(_PAST_EVENTS_OF[whose], shopper_id, sorted(NO_CHOICE), sorted(TRADE))
+    return [PastEvent(*record) for record in records]

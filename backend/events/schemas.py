@@ -108,3 +108,27 @@ class EventBatch(Struct, frozen=True, kw_only=True, array_like=True):
     tenant_id: UUID
     received_at: datetime
     rows: list[EventRow]
+
+
+Status = Literal["accepted", "duplicate", "rejected"]
+
+
+class RowResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one event, in the order they were sent."""
+
+    status: Annotated[Status, Meta(description="`duplicate`: its id came before in this batch")]
+    event_id: Annotated[str | None, Meta(description="Absent when it could not be read")] = None
+    code: Annotated[str | None, Meta(examples=["out_of_range"])] = None
+    pointer: Annotated[
+        str | None, Meta(description="JSON pointer into the request", examples=["/events/3/type"])
+    ] = None
+    message: Annotated[str | None, Meta(description="What is wrong, in words")] = None
+
+
+class EventsAnswer(Struct, frozen=True, kw_only=True):
+    """Accepted events are safe: they survive the failure of any one process."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    results: list[RowResult]

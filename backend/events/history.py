@@ -1,0 +1,142 @@
+"""A shopper's history, put together from what the stores hold: decided without reading any."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from backend.events.queries import TRADE, PastEvent
+
+LONGEST_RECENT = 100
+MOST_BOUGHT = 2000
+DIGEST_BYTES = 8
+
+
+class Interaction(Struct, frozen=True, kw_only=True):
+    product_id: str
+    type: str
+    occurred_at_s: float
+    """Unix seconds."""
+    quantity: int | None = None
+
+
+class Bought(Struct, frozen=True, kw_only=True):
+    product_id: str
+    times: int
+    """Purchases less refunds, at least 1."""
+    last_s: float
+
+
+class ShopperHistory(Struct, frozen=True, kw_only=True):
+    recent: list[Interaction] = []
+    """Newest first, at most LONGEST_RECENT; without types that show no choice of the shopper."""
+    bought: list[Bought] = []
+    """Last bought first, at most MOST_BOUGHT."""
+    is_complete: bool = True
+    """Whether PostgreSQL or its copy could be read."""
+
+
+class Lately(Struct, frozen=True, array_like=True):
+    """Member of a shopper's sorted set; the score is the time. Without it, so that an event sent
+    again with another time stays one."""
+
+    event_id: str
+    type: str
+    product_id: str
+    quantity: int | None
+
+
+class Tally(Struct, frozen=True, array_like=True):
+    """Purchases less refunds of one product; below 1 while a purchase is still on its way."""
+
+    times: int
+    last_s: float
+
+
+class StoredHistory(Struct, frozen=True, array_like=True):
+    """What PostgreSQL knows about one shopper, kept in Redis for STORED_S."""
+
+    revision: bytes | None
+    """Another revision of the shop's events makes it stale."""
+    recent: list[tuple[Lately, float]]
+    tallies: dict[str, Tally]
+    counted: bytes
+    """Digests of the ids of the purchases and refunds in `tallies`, one after the other."""
+
+
+def summarise(events: list[PastEvent], revision: bytes | None) -> StoredHistory:
+    """`events` holds the newest interactions and all purchases and refunds, newest first."""
+    interactions = [
+        (Lately(e.event_id, e.type, e.product_id, e.quantity), e.occurred_at_s)
+        for e in events[:LONGEST_RECENT]
+    ]
+    tallies: dict[str, Tally] = {}
+    counted: list[bytes] = []
+    for event in events:
+        if event.type in TRADE:
+            _count(tallies, event.product_id, event.type, event.occurred_at_s)
+            counted.append(_digest(event.event_id))
+    return StoredHistory(revision, interactions, tallies, b"".join(counted))
+
+
+def merge(
+    stored: list[StoredHistory], lately: list[tuple[Lately, float]], *, is_complete: bool
+) -> ShopperHistory:
+    """Each event id once, as PostgreSQL has it where both have it."""
+    interactions = {event.event_id: (event, at_s) for event, at_s in lately}
+    tallies: dict[str, Tally] = {}
+    for history in stored:
+        interactions |= {event.event_id: (event, at_s) for event, at_s in history.recent}
+        for product_id, tally in history.tallies.items():
+            _add(tallies, product_id, tally)
+    trades = {e.event_id: (e, at_s) for e, at_s in lately if e.type in TRADE}
+    counted = _digests(stored) if trades else frozenset[bytes]()
+    for event, at_s in trades.values():
+        if _digest(event.event_id) not in counted:
+            _count(tallies, event.product_id, event.type, at_s)
+    newest = sorted(interactions.values(), key=lambda pair: -pair[1])[:LONGEST_RECENT]
+    return ShopperHistory(
+        recent=[
+            Interaction(
+                product_id=e.product_id, type=e.type, occurred_at_s=at_s, quantity=e.quantity
+            )
+            for e, at_s in newest
+        ],
+        bought=_bought(tallies),
+        is_complete=is_complete,
+    )
+
+
+def _bought(tallies: dict[str, Tally]) -> list[Bought]:
+    kept = [
+        Bought(product_id=product_id, times=tally.times, last_s=tally.last_s)
+        for product_id, tally in tallies.items()
+        if tally.times > 0
+    ]
+    return sorted(kept, key=lambda bought: -bought.last_s)[:MOST_BOUGHT]
+
+
+def _count(tallies: dict[str, Tally], product_id: str, event_type: str, at_s: float) -> None:
+    is_purchase = event_type == "purchase"
+    _add(tallies, product_id, Tally(1, at_s) if is_purchase else Tally(-1, 0.0))
+
+
+def _add(tallies: dict[str, Tally], product_id: str, more: Tally) -> None:
+    before = tallies.get(product_id)
+    tallies[product_id] = (
+        more
+        if before is None
+        else Tally(before.times + more.times, max(before.last_s, more.last_s))
+    )
+
+
+def _digest(event_id: str) -> bytes:
+    return blake2b(event_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _digests(stored: Iterable[StoredHistory]) -> frozenset[bytes]:
+    return frozenset(
+        history.counted[at : at + DIGEST_BYTES]
+        for history in stored
+        for at in range(0, len(history.counted), DIGEST_BYTES)
+    )

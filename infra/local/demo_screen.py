@@ -31,22 +31,18 @@ def progress(console: Console) -> Generator[Show]:
 
 
 def bars_in(bars: Progress) -> Show:
+    """Stages may alternate; one that only waits ends when another begins."""
     tasks: dict[str, TaskID] = {}
 
     def show(name: str, fraction: float, words: str) -> None:
         if name not in tasks:
-            finish(bars, tasks)
+            for task in bars.tasks:
+                bars.update(task.id, completed=task.completed or 1.0)
             tasks[name] = bars.add_task(name, total=1.0, words="")
         words = words or bars.tasks[tasks[name]].fields["words"]
         bars.update(tasks[name], completed=fraction, words=words)
 
     return show
-
-
-def finish(bars: Progress, tasks: dict[str, TaskID]) -> None:
-    """Work of the same kind follows one after the other: what came before is done."""
-    for task in tasks.values():
-        bars.update(task, completed=1.0)
 
 
 def plain_lines(console: Console) -> Show:

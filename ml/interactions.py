@@ -20,6 +20,24 @@ KINDS = (
 )
 """Event types; their position is `InteractionLog.kind`."""
 KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+KIND_WEIGHT = np.array(
+    [
+        {
+            "view": 0.2,
+            "click": 0.2,
+            "dwell": 0.1,
+            "add_to_cart": 0.6,
+            "remove_from_cart": -0.3,
+            "wishlist": 0.5,
+            "purchase": 1.0,
+            "refund": -1.0,
+            "dismiss": -0.5,
+        }.get(kind, 0.0)
+        for kind in KINDS
+    ],
+    np.float32,
+)
+"""How much one event of each kind speaks for its product."""
 
 
 class InteractionLog(NamedTuple):
@@ -35,8 +53,15 @@ class InteractionLog(NamedTuple):
     weight: NDArray[np.float32]
     """How much the event speaks for the item; negative speaks against it."""
 
-    def rows(self, chosen: NDArray[np.bool_] | slice) -> "InteractionLog":
-        return InteractionLog(*(column[chosen] for column in self))
+    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "InteractionLog":
+        return InteractionLog(
+            shopper=self.shopper[chosen],
+            item=self.item[chosen],
+            kind=self.kind[chosen],
+            ts=self.ts[chosen],
+            market=self.market[chosen],
+            weight=self.weight[chosen],
+        )
 
     def before(self, cut_s: int) -> "InteractionLog":
         """Events strictly before `cut_s`."""

@@ -71,7 +71,9 @@ class Gate(Struct, frozen=True, kw_only=True):
     verdict: str
     """One plain sentence for the merchant."""
     champion: str
-    """Who serves: own-models, or the best classical order."""
+    """Who serves new products: own-models, or the best classical order."""
+    repeat_champion: str
+    """Who serves when bought products may come again."""
     shoppers: int
     """Shoppers whose later purchases were predicted."""
     baseline: str = ""

@@ -8,21 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ml.dataset import Dataset
-from ml.interactions import KIND_INDEX, InteractionLog
-
-KIND_WEIGHTS = {
-    "view": 0.2,
-    "impression": 0.0,
-    "click": 0.2,
-    "dwell": 0.1,
-    "add_to_cart": 0.6,
-    "remove_from_cart": -0.3,
-    "search": 0.0,
-    "wishlist": 0.5,
-    "purchase": 1.0,
-    "refund": -1.0,
-    "dismiss": -0.5,
-}
+from ml.interactions import KIND_INDEX, KIND_WEIGHT, InteractionLog
 
 
 class Shop(NamedTuple):
@@ -55,14 +41,13 @@ def build_shop(dataset: Dataset) -> Shop:
     ts = events["occurred_at"].to_numpy().astype("datetime64[s]").astype(np.int64)
     known = (item >= 0) & (kind >= 0) & (shopper >= 0)
     order = np.flatnonzero(known)[np.argsort(ts[known], kind="stable")]
-    weights = np.array(list(KIND_WEIGHTS.values()), np.float32)
     log = InteractionLog(
         shopper=shopper[order],
         item=item[order],
         kind=kind[order].astype(np.int8),
         ts=ts[order],
         market=shopper_market[shopper[order]],
-        weight=weights[kind[order]],
+        weight=KIND_WEIGHT[kind[order]],
     )
     return Shop(
         products=products,

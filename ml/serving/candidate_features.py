@@ -120,7 +120,7 @@ def _taste_columns(
     ages = np.concatenate([shopper.ages, shopper.bought_ages])
     kinds = np.concatenate([shopper.kinds, np.full(len(shopper.bought), PURCHASE, np.int8)])
     decay = np.power(0.5, ages / AFFINITY_HALF_LIFE_DAYS, dtype=np.float32)
-    weights = PROFILE_WEIGHT[kinds] * decay
+    weights = (PROFILE_WEIGHT[kinds] * decay).astype(np.float32)
     price = tables.log_price[items]
     priced = ~np.isnan(price)
     total = float((weights * priced).sum())

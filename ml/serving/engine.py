@@ -8,14 +8,22 @@ from numpy.typing import NDArray
 from ml.serving.candidate_features import candidate_features
 from ml.serving.order import order
 from ml.serving.reasons import similar_reasons, why
-from ml.serving.release import OWN_MODELS, LoadedRelease
+from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
 from ml.serving.shopper import Shopper, shopper_of_request
 from ml.serving.similar import similar_scores
 from ml.serving.sources import SOURCES, TRENDING, best, merge_candidates, source_scores
 
-CLASSICAL = {"ease": "ease", "item-knn": "item-knn", "trending": "trending", "popularity": "season"}
-"""Champion of a release whose models the gate refused → the source that orders in its place."""
+__all__ = ["CLASSICAL", "LoadedRelease", "UnknownProduct", "load_release", "recommend"]
+
+CLASSICAL = {
+    "ease": "ease",
+    "item-knn": "item-knn",
+    "trending": "trending",
+    "popularity": "season",
+    "buy-again": "buy-again",
+}
+"""Orders that need no network, and the source each one sorts by."""
 
 
 class UnknownProduct(Exception):
@@ -52,9 +60,8 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     showable = scores.copy()
     showable[:, _blocked(release, request, shopper)] = -np.inf
     watch.lap("filter")
-    ranked = release.ranks and bool(shopper.items.size or shopper.bought.size)
-    rung = OWN_MODELS if ranked else _classical_rung(release, shopper)
-    if ranked:
+    rung = _rung(release, request, shopper)
+    if rung == OWN_MODELS:
         candidates = merge_candidates(showable, request.limit)
         found = candidate_features(
             release.tables,
@@ -85,7 +92,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         items=items,
         served_by=rung,
         release_id=release.release_id,
-        calibrated=ranked,
+        calibrated=rung == OWN_MODELS,
         stage_us=watch.stage_us,
     )
 
@@ -99,11 +106,12 @@ def _blocked(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -
     return blocked
 
 
-def _classical_rung(release: LoadedRelease, shopper: Shopper) -> str:
-    known = bool(shopper.items.size or shopper.bought.size)
-    if known and release.champion in CLASSICAL:
-        return release.champion
-    return "trending"
+def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:
+    """Who answers: the champion of the mode, and trending for a shopper nothing is known of."""
+    if not shopper.items.size and not shopper.bought.size:
+        return "trending"
+    champion = release.champion(request.mode)
+    return champion if champion in CLASSICAL or release.ranks else "trending"
 
 
 def _classical(

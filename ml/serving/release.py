@@ -8,6 +8,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ml.release import Manifest, ReleaseRejected, verify_release
+from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.request import Mode
 from ml.serving.shopper import Shopper
 from ml.serving.tables import Tables, position_index
 from ml.serving.tables_files import load_tables
@@ -45,13 +47,14 @@ class LoadedRelease:
         return self.tables.product_ids
 
     @property
-    def champion(self) -> str:
-        return self.manifest.metrics.gate.champion
-
-    @property
     def ranks(self) -> bool:
-        """Whether own models may answer."""
-        return self.champion == OWN_MODELS and self._ranker is not None
+        """Whether a ranker is there to answer."""
+        return self._ranker is not None and self.manifest.calibration is not None
+
+    def champion(self, mode: Mode) -> str:
+        """Who serves in this mode: own-models, or a classical order."""
+        gate = self.manifest.metrics.gate
+        return gate.champion if mode == "new" else gate.repeat_champion
 
     def query_vector(self, shopper: Shopper) -> NDArray[np.float32]:
         """(dim,), L2-normalised; (0,) where the release has no towers."""
@@ -90,6 +93,9 @@ def tower_inputs(shoppers: list[Shopper]) -> dict[str, NDArray[np.generic]]:
 def load_release(folder: Path) -> LoadedRelease:
     """Verify every file, then load. Raises ReleaseRejected."""
     manifest = verify_release(folder)
+    described = (tuple(manifest.dense_features), tuple(manifest.code_features))
+    if described != (DENSE_FEATURES, CODE_FEATURES):
+        raise ReleaseRejected("the ranker was trained on other features than this engine computes")
     try:
         tables = load_tables(folder)
     except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.interactions import KINDS
+from ml.interactions import KIND_WEIGHT
 from ml.serving.shopper import Shopper
 from ml.serving.tables import MONTH, SEASON, Neighbours, Tables
 
@@ -33,15 +33,8 @@ PROFILE_HALF_LIFE_DAYS = 30.0
 FREQUENCY_HALF_LIFE_DAYS = 180.0
 LONGEST_PROFILE = 200
 LAST_VIEWED = 3
-PROFILE_WEIGHT = np.array(
-    [
-        {"view": 0.3, "click": 0.3, "add_to_cart": 0.7, "wishlist": 0.6, "purchase": 1.0}.get(
-            kind, 0.0
-        )
-        for kind in KINDS
-    ],
-    np.float32,
-)
+PROFILE_WEIGHT = np.maximum(KIND_WEIGHT, 0)
+"""Dislikes do not attract: what speaks against a product adds nothing to a profile."""
 
 
 def source_scores(

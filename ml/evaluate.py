@@ -1,0 +1,205 @@
+"""`aisle evaluate`: train on what is before T, answer everybody who buys after it, as served.
+
+Every answer comes from the engine that serves, reading the release from disk.
+"""
+
+import argparse
+import resource
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import get_args
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from msgspec import Struct
+from rich.console import Console
+
+from ml.comparison import DISCOUNT, IDEAL
+from ml.dataset import DatasetRejected, read_dataset
+from ml.interactions import KIND_INDEX, KINDS
+from ml.progress import Report, bars
+from ml.publish import Destination, publish
+from ml.ranking_set import LIST_LENGTH, Truth, later_choices
+from ml.release import Metrics
+from ml.serving.engine import LoadedRelease, load_release, recommend
+from ml.serving.request import EngineRequest, Interaction, Mode, Purchase
+from ml.serving.shopper import Shopper, ShopperBook
+from ml.shop import Shop, build_shop
+from ml.train import Cuts, TrainConfig, train_shop
+
+MODES: tuple[Mode, ...] = get_args(Mode)
+DAY_S = 86_400
+
+
+def main() -> None:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    try:
+        evaluate(
+            arguments.folder,
+            Cuts.of_validation(
+                _seconds(arguments.validate_from),
+                _seconds(arguments.test_from),
+            ),
+            _seconds(arguments.test_until),
+            arguments.out,
+            console,
+        )
+    except DatasetRejected as error:
+        console.print(f"[red]{error}[/red]")
+        sys.exit(1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="aisle evaluate", description=__doc__)
+    parser.add_argument("folder", type=Path, help="products, customers, events: docs/import.md")
+    parser.add_argument("--validate-from", required=True, metavar="V", help="ISO 8601, UTC")
+    parser.add_argument("--test-from", required=True, metavar="T")
+    parser.add_argument("--test-until", required=True, metavar="E")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    return parser.parse_args()
+
+
+def _seconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """`metrics.json`."""
+
+    verdict: str
+    served: dict[str, dict[str, float]]
+    """Mode → NDCG@20, Recall@20 and coverage@20 of what was served in [T, E)."""
+    customers: int
+    seconds: float
+    """Reading, training and publishing."""
+    peak_mib: float
+    validation: Metrics
+
+
+def evaluate(folder: Path, cuts: Cuts, until_s: int, out: Path, console: Console) -> None:
+    """Write `metrics.json` and `recommendations.parquet` to `out`. Raises DatasetRejected."""
+    started = monotonic()
+    shop = build_shop(read_dataset(folder))
+    before = shop._replace(log=shop.log.before(cuts.now_s))
+    releases = out / "releases"
+    shutil.rmtree(releases, ignore_errors=True)
+    place = Destination(tenant_id="evaluation", release_id=f"at-{cuts.now_s}", releases=releases)
+    with bars(console) as report:
+        publish(before, train_shop(before, cuts, TrainConfig(), report), place, report)
+        seconds = monotonic() - started
+        release = load_release(place.folder)
+        truth = _truth(shop, cuts.now_s, until_s)
+        answers = answer_everybody(release, before, truth, cuts.now_s, report)
+    pq.write_table(answers, out / "recommendations.parquet")
+    summary = Evaluation(
+        verdict=release.manifest.metrics.gate.verdict,
+        served={mode: _graded(answers, before, truth, cuts.now_s, mode) for mode in MODES},
+        customers=len(truth.shoppers),
+        seconds=round(seconds, 1),
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        validation=release.manifest.metrics,
+    )
+    (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)))
+    console.print(summary.verdict)
+    for mode, figures in summary.served.items():
+        console.print(mode, "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+
+
+def _graded(
+    answers: pa.Table, before: Shop, truth: Truth, now_s: int, mode: Mode
+) -> dict[str, float]:
+    """Of customers with something to find in this mode."""
+    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    mine = answers.filter(pc.equal(answers["mode"], mode))
+    lists: dict[str, list[str]] = {}
+    for customer, product in zip(
+        mine["customer_id"].to_pylist(), mine["product_id"].to_pylist(), strict=True
+    ):
+        lists.setdefault(customer, []).append(product)
+    ndcg: list[float] = []
+    recall: list[float] = []
+    for position, items in zip(truth.shoppers, truth.items, strict=True):
+        wanted = set(items.tolist())
+        if mode == "new":
+            wanted -= set(book.shopper(int(position), 0).bought.tolist())
+        if not wanted:
+            continue
+        names = {before.product_ids[item] for item in wanted}
+        hits = np.array([p in names for p in lists.get(before.shopper_ids[position], [])], float)
+        ndcg.append(float((hits * DISCOUNT[: len(hits)]).sum() / IDEAL[min(len(names), 20) - 1]))
+        recall.append(float(hits.sum() / len(names)))
+    shown = len(pc.unique(mine["product_id"])) / len(before.product_ids)
+    return {
+        "ndcg@20": float(np.mean(ndcg)) if ndcg else 0.0,
+        "recall@20": float(np.mean(recall)) if recall else 0.0,
+        "coverage@20": shown,
+        "customers": float(len(ndcg)),
+    }
+
+
+def _truth(shop: Shop, start_s: int, until_s: int) -> Truth:
+    """What customers known before T bought in [T, E)."""
+    known = np.zeros(len(shop.shopper_ids), bool)
+    known[shop.log.before(start_s).shopper] = True
+    known[shop.n_customers :] = False
+    return later_choices(shop.log, start_s, until_s, KIND_INDEX["purchase"], known)
+
+
+def answer_everybody(
+    release: LoadedRelease, before: Shop, truth: Truth, now_s: int, report: Report
+) -> pa.Table:
+    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    rows: list[tuple[str, Mode, int, str, float]] = []
+    for done, position in enumerate(truth.shoppers):
+        shopper = book.shopper(int(position), int(before.shopper_market[position]))
+        for mode in MODES:
+            request = request_of(shopper, before, now_s, mode)
+            answer = recommend(release, request)
+            rows.extend(
+                (before.shopper_ids[position], mode, rank, item.product_id, item.score)
+                for rank, item in enumerate(answer.items, start=1)
+            )
+        report("answers", (done + 1) / len(truth.shoppers), {})
+    columns = zip(*rows, strict=True) if rows else [[]] * 5
+    names = ["customer_id", "mode", "rank", "product_id", "score"]
+    return pa.table(dict(zip(names, map(list, columns), strict=True)))
+
+
+def request_of(shopper: Shopper, shop: Shop, now_s: int, mode: Mode) -> EngineRequest:
+    """What the API would ask the engine for this shopper at this moment."""
+    return EngineRequest(
+        now_s=now_s,
+        limit=LIST_LENGTH,
+        mode=mode,
+        recent=[
+            Interaction(
+                product_id=shop.product_ids[item],
+                kind=KINDS[kind],
+                occurred_at_s=now_s - float(age) * DAY_S,
+            )
+            for item, kind, age in zip(shopper.items, shopper.kinds, shopper.ages, strict=True)
+        ],
+        bought=[
+            Purchase(
+                product_id=shop.product_ids[item],
+                times=int(times),
+                last_s=now_s - float(age) * DAY_S,
+            )
+            for item, times, age in zip(
+                shopper.bought, shopper.bought_times, shopper.bought_ages, strict=True
+            )
+        ],
+        market=shop.markets[shopper.market] or None,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Whether a shop's own models may serve: only if they beat the best classical order.
+
+The comparison runs on the shop's own later weeks, over the same shoppers, with products already
+bought removed. Own models pass when their NDCG@20 is above the best baseline's in at least
+`SURE` of the paired bootstrap samples; otherwise the best classical order serves.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.comparison import ListQuality
+from ml.release import Gate, Score
+from ml.serving.release import OWN_MODELS
+
+SURE = 0.9
+FEWEST_SHOPPERS = 30
+BUY_AGAIN = "buy-again"
+WORSE = 0.97
+"""Below this share of the NDCG@20 of the release in service, a new one is worse."""
+DISPLAY = {
+    "popularity": "best sellers",
+    "trending": "trending products",
+    "item-knn": "item-kNN",
+    "ease": "EASE",
+    "ials": "iALS",
+}
+
+
+class Lift(NamedTuple):
+    """Relative: 0.31 is 31 % better."""
+
+    mean: float
+    low: float
+    high: float
+    """`low` to `high`: 95 % interval."""
+    wins: float
+    """Share of bootstrap samples with a positive lift."""
+
+
+class Contest(NamedTuple):
+    """What is compared; every quality is of the same shoppers in the same order."""
+
+    own: ListQuality
+    baselines: dict[str, ListQuality]
+    servable: dict[str, float]
+    """Mean NDCG@20 of each order the engine can serve in place of own models."""
+    repeat_own: float
+    """Mean NDCG@20 with repeats allowed, of own models and of personal frequency."""
+    repeat_frequency: float
+    parent: ListQuality | None = None
+    """The release in service, where it can be compared."""
+
+
+def decide(contest: Contest) -> Gate:
+    """Judge own models against every baseline and against the release in service."""
+    own = contest.own.ndcg
+    champion = max(contest.servable, key=lambda name: contest.servable[name])
+    baseline = max(contest.baselines, key=lambda name: contest.baselines[name].ndcg.mean())
+    lift = lift_over(own, contest.baselines[baseline].ndcg)
+    beaten = lift.wins >= SURE and len(own) >= FEWEST_SHOPPERS
+    parent = contest.parent
+    worse_than_parent = parent is not None and own.mean() < WORSE * parent.ndcg.mean()
+    passed = beaten and not worse_than_parent
+    evidence = (
+        f"{abs(lift.mean):.0%} {'better' if lift.mean >= 0 else 'worse'} than {DISPLAY[baseline]} "
+        f"(95 % interval {lift.low:+.0%} to {lift.high:+.0%}, {len(own)} shoppers)"
+    )
+    if passed:
+        verdict = f"Own models serve: {evidence}."
+    else:
+        reason = "worse than the release in service" if worse_than_parent else evidence
+        verdict = f"Own models were refused: {reason}. Served instead: {DISPLAY[champion]}."
+    repeats = passed and contest.repeat_own >= contest.repeat_frequency
+    return Gate(
+        passed=passed,
+        verdict=verdict,
+        champion=OWN_MODELS if passed else champion,
+        repeat_champion=OWN_MODELS if repeats else BUY_AGAIN,
+        shoppers=len(own),
+        baseline=baseline,
+        lift=lift.mean,
+        lift_low=lift.low,
+        lift_high=lift.high,
+        scores=_table(contest),
+    )
+
+
+def without_models(reason: str, servable: dict[str, float]) -> Gate:
+    """No network was trained: the best classical order serves, trending where nothing is known."""
+    champion = max(servable, key=lambda name: servable[name]) if servable else "trending"
+    return Gate(
+        passed=False,
+        verdict=f"{reason} Served meanwhile: {DISPLAY[champion]}.",
+        champion=champion,
+        repeat_champion=BUY_AGAIN,
+        shoppers=0,
+    )
+
+
+def _table(contest: Contest) -> list[Score]:
+    rivals = [quality.score(name) for name, quality in contest.baselines.items()]
+    return [contest.own.score(OWN_MODELS), *sorted(rivals, key=lambda row: -row.ndcg)]
+
+
+def lift_over(own: NDArray[np.float64], rival: NDArray[np.float64]) -> Lift:
+    """Paired bootstrap over shoppers (Efron & Tibshirani 1993), 1,000 samples, seeded."""
+    if not rival.mean():
+        return Lift(0.0, 0.0, 0.0, 0.0)
+    draws = np.random.default_rng(17).integers(0, len(own), (1000, len(own)))
+    lifts = own[draws].mean(axis=1) / np.maximum(rival[draws].mean(axis=1), 1e-12) - 1
+    low, high = np.percentile(lifts, [2.5, 97.5])
+    mean = own.mean() / rival.mean() - 1
+    return Lift(float(mean), float(low), float(high), float((lifts > 0).mean()))

@@ -1,0 +1,173 @@
+"""Candidates of many shoppers at one moment, described and labelled by what happened next."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.interactions import InteractionLog
+from ml.serving.candidate_features import candidate_features
+from ml.serving.request import Mode
+from ml.serving.shopper import Shopper, ShopperBook
+from ml.serving.sources import merge_candidates, source_scores
+from ml.serving.tables import Tables
+
+QueryVectors = Callable[[list[Shopper]], NDArray[np.float32]]
+LIST_LENGTH = 20
+SHOPPERS_AT_ONCE = 256
+
+
+class Truth(NamedTuple):
+    """What shoppers went for after a moment."""
+
+    shoppers: NDArray[np.int32]
+    """(s,), ascending."""
+    items: list[NDArray[np.int32]]
+    """Distinct products of each, ascending."""
+
+
+class Candidates(NamedTuple):
+    """Candidate lists end to end; a group is one shopper in one mode."""
+
+    dense: NDArray[np.float32]
+    """(n, DENSE_FEATURES)."""
+    codes: NDArray[np.int64]
+    """(n, CODE_FEATURES)."""
+    item: NDArray[np.int64]
+    """(n,), positions."""
+    group: NDArray[np.int32]
+    """(n,), ascending."""
+    label: NDArray[np.float32]
+    """(n,), 1 where it happened."""
+    relevant: NDArray[np.int64]
+    """(groups,): how many products there were to find, candidates or not."""
+    shopper: NDArray[np.int32]
+    """(groups,)."""
+
+
+def later_choices(
+    log: InteractionLog, start_s: int, end_s: int, kind: int, known_before: NDArray[np.bool_]
+) -> Truth:
+    """Products each shopper chose in [start_s, end_s) by an event of `kind`.
+
+    known_before: (shoppers,), who had a history at `start_s`; the others are left out.
+    """
+    window = log.between(start_s, end_s)
+    chosen = (window.kind == kind) & known_before[window.shopper]
+    pairs = np.unique(np.stack([window.shopper[chosen], window.item[chosen]], axis=1), axis=0)
+    shoppers, starts = np.unique(pairs[:, 0], return_index=True)
+    return Truth(shoppers.astype(np.int32), np.split(pairs[:, 1].astype(np.int32), starts[1:]))
+
+
+def sample_truth(truth: Truth, most: int, seed: int) -> Truth:
+    """At most `most` shoppers, drawn without replacement."""
+    if len(truth.shoppers) <= most:
+        return truth
+    rows = np.sort(np.random.default_rng(seed).choice(len(truth.shoppers), most, replace=False))
+    return Truth(truth.shoppers[rows], [truth.items[row] for row in rows])
+
+
+def describe_candidates(
+    tables: Tables,
+    book: ShopperBook,
+    market: NDArray[np.int16],
+    truth: Truth,
+    query_vectors: QueryVectors,
+    mode: Mode,
+    progress: Callable[[float], None],
+) -> Candidates:
+    """Run stages 1 to 3 short of the network for every shopper of `truth`.
+
+    It calls what the engine calls, so that training sees what serving computes. Shoppers with
+    nothing to find in `mode` are left out.
+    """
+    parts: list[tuple[NDArray, ...]] = []
+    relevant: list[int] = []
+    kept: list[int] = []
+    for start in range(0, len(truth.shoppers), SHOPPERS_AT_ONCE):
+        rows = range(start, min(start + SHOPPERS_AT_ONCE, len(truth.shoppers)))
+        shoppers = [book.shopper(int(p), int(market[p])) for p in truth.shoppers[rows]]
+        vectors = query_vectors(shoppers)
+        for row, shopper, vector in zip(rows, shoppers, vectors, strict=True):
+            wanted = truth.items[row]
+            if mode == "new":
+                wanted = np.setdiff1d(wanted, shopper.bought)
+            if not wanted.size:
+                continue
+            found = _describe(tables, shopper, vector, mode)
+            label = np.isin(found[2], wanted).astype(np.float32)
+            group = np.full(len(label), len(kept), np.int32)
+            parts.append((*found, group, label))
+            relevant.append(len(wanted))
+            kept.append(int(truth.shoppers[row]))
+        progress((rows.stop) / len(truth.shoppers))
+    return _joined(parts, relevant, kept)
+
+
+def _describe(
+    tables: Tables, shopper: Shopper, vector: NDArray[np.float32], mode: Mode
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    scores = source_scores(tables, shopper, vector)
+    showable = scores.copy()
+    if mode == "new":
+        showable[:, shopper.bought] = -np.inf
+    candidates = merge_candidates(showable, LIST_LENGTH)
+    found = candidate_features(
+        tables, shopper, scores, candidates, tables.cut_s, repeat=mode == "repeat"
+    )
+    return found.dense, found.codes, candidates
+
+
+def _joined(parts: list[tuple[NDArray, ...]], relevant: list[int], kept: list[int]) -> Candidates:
+    if not parts:
+        empty = np.zeros(0, np.int64)
+        none = np.zeros((0, 0), np.float32)
+        return Candidates(
+            none, none.astype(np.int64), empty, empty.astype(np.int32),
+            empty.astype(np.float32), empty, empty.astype(np.int32),
+        )  # fmt: skip
+    dense, codes, item, group, label = (np.concatenate(c) for c in zip(*parts, strict=True))
+    return Candidates(
+        dense, codes, item, group, label, np.array(relevant), np.array(kept, np.int32)
+    )
+
+
+def stack(first: Candidates, second: Candidates) -> Candidates:
+    """Two sets as one; the groups of `second` follow those of `first`."""
+    if not len(first.relevant):
+        return second
+    if not len(second.relevant):
+        return first
+    return Candidates(
+        dense=np.concatenate([first.dense, second.dense]),
+        codes=np.concatenate([first.codes, second.codes]),
+        item=np.concatenate([first.item, second.item]),
+        group=np.concatenate([first.group, second.group + len(first.relevant)]),
+        label=np.concatenate([first.label, second.label]),
+        relevant=np.concatenate([first.relevant, second.relevant]),
+        shopper=np.concatenate([first.shopper, second.shopper]),
+    )
+
+
+def split_groups(candidates: Candidates, share: float, seed: int) -> tuple[Candidates, Candidates]:
+    """Hold out a share of the shoppers, with all their groups: (kept, held out)."""
+    shoppers = np.unique(candidates.shopper)
+    draw = np.random.default_rng(seed).random(len(shoppers)) < share
+    held = np.isin(candidates.shopper, shoppers[draw])
+    return choose_groups(candidates, ~held), choose_groups(candidates, held)
+
+
+def choose_groups(candidates: Candidates, chosen: NDArray[np.bool_]) -> Candidates:
+    """The groups marked in `chosen`, renumbered."""
+    rows = chosen[candidates.group]
+    renumbered = np.cumsum(chosen) - 1
+    return Candidates(
+        dense=candidates.dense[rows],
+        codes=candidates.codes[rows],
+        item=candidates.item[rows],
+        group=renumbered[candidates.group[rows]].astype(np.int32),
+        label=candidates.label[rows],
+        relevant=candidates.relevant[chosen],
+        shopper=candidates.shopper[chosen],
+    )

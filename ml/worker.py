@@ -1,0 +1,68 @@
+"""The Celery app of the training queue: one thin task around `ml.train`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+
+QUEUE = "train"
+REPLY_QUEUE = "default"
+SOFT_LIMIT_S, HARD_LIMIT_S = 2700, 3000
+
+
+def open_worker() -> Celery:
+    worker = Celery("aisle-train", broker=os.environ["REDIS_URL"])
+    worker.conf.update(
+        task_default_queue=QUEUE,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 4 * 3600 + 600},
+        task_serializer="json",
+        accept_content=["json"],
+        enable_utc=True,
+    )
+    return worker
+
+
+app = open_worker()
+
+
+@app.task(name="ml.train", soft_time_limit=SOFT_LIMIT_S, time_limit=HARD_LIMIT_S)
+def train_task(
+    tenant_id: str,
+    job_id: str,
+    dataset: str,
+    releases: str,
+    parent_release: str | None = None,
+) -> None:
+    """Train one tenant and report to the backend. Run twice, it answers twice with one release.
+
+    The framework is imported here and not above: it takes seconds and does not survive a fork.
+    """
+    from ml.publish import Destination, train_release
+
+    def progress(stage: str, fraction: float, detail: dict[str, float]) -> None:
+        _reply("training.progress", tenant_id, job_id, stage, fraction, detail)
+
+    destination = Destination(
+        tenant_id=tenant_id,
+        release_id=job_id,
+        releases=Path(releases),
+        parent_release_id=parent_release,
+    )
+    try:
+        outcome = train_release(Path(dataset), destination, progress)
+    except SoftTimeLimitExceeded:
+        failed = f"training took longer than {SOFT_LIMIT_S // 60} minutes"
+        _reply("training.receive", tenant_id, job_id, {"failed": failed})
+        return
+    _reply("training.receive", tenant_id, job_id, outcome)
+
+
+def _reply(task: str, *args: Any) -> None:  # noqa: ANN401 - whatever JSON carries
+    app.send_task(task, args=args, queue=REPLY_QUEUE)

@@ -1,0 +1,1 @@
+"""What Aisle promises, tried from outside."""

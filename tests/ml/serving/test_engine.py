@@ -1,0 +1,141 @@
+"""The engine, on a release small enough to know the right answer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.serving.engine import LoadedRelease, UnknownProduct, load_release, recommend
+from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Purchase
+from tests.ml.small_release import NOW_S, PRODUCTS, write_small_release
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> LoadedRelease:
+    return load_release(write_small_release(tmp_path_factory.mktemp("releases")))
+
+
+def viewed(*product_ids: str) -> list[Interaction]:
+    return [
+        Interaction(product_id=product_id, kind="view", occurred_at_s=NOW_S - 60.0 * place)
+        for place, product_id in enumerate(product_ids, start=1)
+    ]
+
+
+def bought(*product_ids: str) -> list[Purchase]:
+    return [Purchase(product_id=p, times=1, last_s=NOW_S - 86_400.0) for p in product_ids]
+
+
+def ids(answer: EngineAnswer) -> list[str]:
+    return [item.product_id for item in answer.items]
+
+
+def test_a_shopper_with_history_is_answered_by_the_ranker(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=5, recent=viewed("p03")))
+
+    assert answer.served_by == "own-models"
+    assert answer.calibrated
+    assert ids(answer) == PRODUCTS[:5]
+
+
+def test_an_unknown_shopper_sees_what_is_trending(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=3))
+
+    assert answer.served_by == "trending"
+    assert ids(answer) == ["p00", "p01", "p02"]
+
+
+def test_each_market_has_its_own_trend(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=2, market="DE"))
+
+    assert ids(answer) == ["p11", "p10"]
+
+
+def test_twelve_are_answered_when_twelve_may_be_shown(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=12, recent=viewed("p00")))
+
+    assert sorted(ids(answer)) == PRODUCTS
+
+
+def test_blocked_products_never_appear(release: LoadedRelease) -> None:
+    blocked = np.zeros(12, bool)
+    blocked[:6] = True
+    for recent in ([], viewed("p00")):
+        answer = recommend(
+            release, EngineRequest(now_s=NOW_S, limit=12, recent=recent, blocked=blocked)
+        )
+        assert sorted(ids(answer)) == PRODUCTS[6:]
+
+
+def test_bought_products_come_again_only_when_repeats_are_asked_for(
+    release: LoadedRelease,
+) -> None:
+    owned = bought("p00", "p01")
+    new = recommend(release, EngineRequest(now_s=NOW_S, limit=12, bought=owned))
+    repeat = recommend(release, EngineRequest(now_s=NOW_S, limit=12, bought=owned, mode="repeat"))
+
+    assert not {"p00", "p01"} & set(ids(new))
+    assert ids(repeat)[:2] == ["p00", "p01"]
+
+
+@pytest.mark.parametrize(("threshold", "first"), [(0.4, "p05"), (0.5, "p00")])
+def test_promotion_needs_the_threshold(
+    release: LoadedRelease, threshold: float, first: str
+) -> None:
+    request = EngineRequest(
+        now_s=NOW_S,
+        limit=3,
+        recent=viewed("p03"),
+        promoted=frozenset({"p05"}),
+        promotion_threshold=threshold,
+    )
+    answer = recommend(release, request)
+
+    assert ids(answer)[0] == first
+    assert (answer.items[0].score == 1.0) == (first == "p05")
+
+
+def test_the_product_a_reason_rests_on_is_named(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=12, recent=viewed("p08")))
+    reason = {item.product_id: (item.reason, item.because_of) for item in answer.items}
+
+    assert reason["p09"][1] == "p08"
+
+
+def test_similar_products_begin_with_those_bought_together(release: LoadedRelease) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=4, similar_to="p04"))
+
+    assert ids(answer)[:2] == ["p05", "p06"]
+    assert "p04" not in ids(answer)
+    assert answer.items[0].reason == "bought-together"
+
+
+def test_similar_to_a_product_newer_than_the_release_is_refused(release: LoadedRelease) -> None:
+    with pytest.raises(UnknownProduct):
+        recommend(release, EngineRequest(now_s=NOW_S, limit=4, similar_to="brand-new"))
+
+
+def test_products_the_release_does_not_know_are_ignored_in_the_history(
+    release: LoadedRelease,
+) -> None:
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=2, recent=viewed("gone")))
+
+    assert answer.served_by == "trending"
+
+
+@pytest.mark.parametrize("champion", ["ease", "item-knn", "trending", "popularity"])
+def test_without_models_the_classical_champion_serves(champion: str, tmp_path: Path) -> None:
+    release = load_release(write_small_release(tmp_path, champion=champion))
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=12, recent=viewed("p05")))
+
+    assert answer.served_by == champion
+    assert sorted(ids(answer)) == PRODUCTS
+    if champion in {"ease", "item-knn"}:
+        assert ids(answer)[:2] == ["p06", "p07"]
+
+
+def test_equal_requests_get_equal_answers(release: LoadedRelease) -> None:
+    request = EngineRequest(now_s=NOW_S, limit=12, recent=viewed("p02", "p07"))
+    first, second = recommend(release, request), recommend(release, request)
+
+    assert first.items == second.items

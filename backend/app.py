@@ -13,6 +13,8 @@ from backend.auth.caller import KnownKeys, provide_caller
 from backend.cache import Redis, open_redis
 from backend.db import Pool, open_pool
 from backend.errors import Refusal, render_http_exception, render_refusal, render_unexpected
+from backend.events.intake import open_intake
+from backend.events.routes import router as events_router
 from backend.queue import open_queue
 from backend.settings import Settings, read_settings
 from backend.tenancy import refuse_unsafe_role
@@ -52,13 +54,14 @@ def create_app(settings: Settings | None = None) -> Litestar:
         )
         try:
             await refuse_unsafe_role(pool)
-            yield
+            async with open_intake(redis, chosen) as app.state.intake:
+                yield
         finally:
             await redis.aclose()
             await pool.close()
 
     return Litestar(
-        route_handlers=[live],
+        route_handlers=[live, events_router],
         lifespan=[clients],
         dependencies={
             "caller": Provide(provide_caller),

@@ -68,6 +68,18 @@ class Pieces(Struct, frozen=True, kw_only=True):
     pointer: str
 
 
+class Keyed(Struct, frozen=True):
+    key: str | None = None
+
+
+def key_in(body: bytes) -> str | None:
+    """The API key that a beacon, which can set no header, carries in its body."""
+    try:
+        return msgspec.json.decode(body, type=Keyed).key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def read_events(body: bytes, form: Form) -> Sent:
     """Raises BadRequest when the body has no events in it, TooLarge when it has too many."""
     try:

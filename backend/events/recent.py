@@ -5,7 +5,7 @@ An event belongs to its customer, or to its session while it names none.
 
 import asyncio
 import logging
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,7 @@ from backend.cache import Redis
 from backend.db import UNREACHABLE, Pool
 from backend.events import queries
 from backend.events.history import Lately, ShopperHistory, StoredHistory, merge, summarise
-from backend.events.queries import NO_CHOICE
+from backend.events.queries import NO_CHOICE, Whose
 from backend.events.schemas import EventBatch
 from backend.tenancy import TenantId, tenant_connection, tenant_key
 
@@ -26,8 +26,6 @@ LATELY_S = 7 * 24 * 3600
 STORED_S = 3600
 REDIS_PATIENCE_S = 0.25
 DATABASE_PATIENCE_S = 2.0
-
-Whose = Literal["customer", "session"]
 
 
 class Warm(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from backend.errors import Problem
+
 EventType = Literal[
     "view",
     "impression",
@@ -132,3 +134,107 @@ class EventsAnswer(Struct, frozen=True, kw_only=True):
     duplicates: int
     rejected: int
     results: list[RowResult]
+
+
+class RejectedEvents(Problem, frozen=True, kw_only=True):
+    """The problem when no event at all was accepted."""
+
+    results: list[RowResult]
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True, gc=False):
+    event_id: str
+    type: str
+    customer_id: str | None
+    session_id: str | None
+    product_id: str | None
+    occurred_at: datetime
+    quantity: int | None
+    price_cents: int | None
+    currency: str | None
+    recommendation_id: str | None
+    dwell_ms: int | None
+    context: dict[str, Any] | None
+
+
+class StoredEvents(Struct, frozen=True, kw_only=True):
+    """Newest first. An event appears once it is stored, mostly within a second of its answer."""
+
+    items: list[StoredEvent]
+    next_cursor: str | None
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """What one request brought and could not be stored."""
+
+    entry_id: str
+    reason: str
+    failed_at: datetime
+    events: Annotated[int, Meta(description="0 when it cannot even be read")]
+    event_ids: Annotated[list[str], Meta(description="The first of them")]
+
+
+class DeadLetters(Struct, frozen=True, kw_only=True):
+    items: list[DeadLetter]
+    next_cursor: str | None
+
+
+class Retried(Struct, frozen=True, kw_only=True):
+    entry_id: str
+    events: int
+
+
+class UnknownProducts(Struct, frozen=True, kw_only=True):
+    events: Annotated[int, Meta(description="Events that name a product the catalogue lacks")]
+    examples: Annotated[list[str], Meta(description="Such product ids, the most frequent first")]
+
+
+class EventCounts(Struct, frozen=True, kw_only=True):
+    total: int
+    by_type: dict[str, int]
+    first_at: datetime | None
+    last_at: datetime | None
+    unknown_products: UnknownProducts
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    products: int
+    customers: int
+    events: EventCounts
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """Accepted and not stored yet, of all shops of this installation."""
+
+    requests: int
+    oldest_s: float
+
+
+class ServingState(Struct, frozen=True, kw_only=True):
+    release_id: str
+    champion: Annotated[str, Meta(description="What orders: own-models, ease, item-knn, …")]
+    passed: Annotated[bool, Meta(description="Whether the gate let the own models serve")]
+    verdict: str
+    switched_at: datetime
+
+
+class TrainingState(Struct, frozen=True, kw_only=True):
+    job_id: str
+    state: str
+    stage: str | None
+    progress: float
+    reason: Annotated[str | None, Meta(description="Why it failed, or trained no own models")]
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """What Aisle has of a shop, and what it does with it."""
+
+    products: int
+    customers: int
+    events: EventCounts
+    waiting: Annotated[Waiting | None, Meta(description="null: Redis cannot be asked")]
+    dead_letters: int
+    serving: Annotated[ServingState | None, Meta(description="null: nothing trained yet")]
+    last_training: TrainingState | None

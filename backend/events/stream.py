@@ -5,6 +5,7 @@ from typing import cast
 
 import msgspec
 from msgspec import Struct
+from redis import ResponseError
 
 from backend.cache import Redis
 from backend.events.recent import LATELY_S, MOST_LATELY, lately_by_shopper
@@ -12,6 +13,12 @@ from backend.events.schemas import EventBatch
 
 STREAM = "aisle:events"
 GROUP = "drain"
+CONSUMER = "drain"
+"""Shared by all drains: whose an entry is does not matter, only how long it has been held."""
+READ_BLOCK_MS = 1000
+LEFT_OVER_AFTER_MS = 5000
+
+RawEntry = tuple[bytes, dict[bytes, bytes]]
 
 ENCODER = msgspec.msgpack.Encoder(uuid_format="bytes")
 DECODER = msgspec.msgpack.Decoder(EventBatch)
@@ -28,6 +35,20 @@ for shopper = 2, #KEYS do
     at = last + 1
 end
 """
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What one request brought."""
+
+    entry_id: str
+    tenant: str
+    payload: bytes
+    batch: EventBatch | None
+    """None: the payload cannot be read."""
+
+    @property
+    def size(self) -> int:
+        return len(self.batch.rows) if self.batch else 1
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
@@ -55,6 +76,68 @@ async def append(redis: Redis, batch: EventBatch, payload: bytes) -> None:
         values.append(len(scored))
         values.extend(scored)
     await redis.eval(APPEND, len(keys), *keys, *values)
+
+
+async def fresh(redis: Redis, count: int) -> list[Entry]:
+    """Entries nobody has read, waiting for one up to READ_BLOCK_MS."""
+    try:
+        found = await redis.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count, READ_BLOCK_MS)
+    except ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        await _make_group(redis)
+        return []
+    streams = cast("dict[bytes, list[list[RawEntry]]]", found)
+    return [_entry(raw) for chunks in streams.values() for raws in chunks for raw in raws]
+
+
+async def left_over(redis: Redis, count: int) -> list[Entry]:
+    """Entries read by somebody LEFT_OVER_AFTER_MS ago and not stored since.
+
+    Their reader may live: then both store them, and they count once.
+    """
+    try:
+        found = await redis.xautoclaim(
+            STREAM, GROUP, CONSUMER, min_idle_time=LEFT_OVER_AFTER_MS, count=count
+        )
+    except ResponseError as error:
+        if not str(error).startswith("NOGROUP"):
+            raise
+        return []
+    raws = cast("list[RawEntry | tuple[None, None]]", found[1])
+    return [_entry(raw) for raw in raws if raw[0] is not None]
+
+
+async def forget(redis: Redis, entries: list[Entry]) -> None:
+    """Safe to repeat."""
+    ids = [entry.entry_id for entry in entries]
+    pipeline = redis.pipeline(transaction=True)
+    pipeline.xack(STREAM, GROUP, *ids)
+    pipeline.xdel(STREAM, *ids)
+    await pipeline.execute()
+
+
+async def _make_group(redis: Redis) -> None:
+    try:
+        await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except ResponseError as error:
+        if not str(error).startswith("BUSYGROUP"):
+            raise
+
+
+def _entry(raw: RawEntry) -> Entry:
+    entry_id, fields = raw
+    payload = fields.get(b"batch", b"")
+    try:
+        batch = decode(payload)
+    except msgspec.DecodeError:
+        batch = None
+    return Entry(
+        entry_id=entry_id.decode(),
+        tenant=fields.get(b"tenant", b"").decode(errors="replace"),
+        payload=payload,
+        batch=batch,
+    )
 
 
 async def backlog(redis: Redis) -> Backlog:

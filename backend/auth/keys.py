@@ -67,6 +67,11 @@ async def create_key(
     return NewKey(key_id=key_id, key=key)
 
 
+async def list_keys(pool: Pool, tenant_id: TenantId) -> list[queries.KeySummary]:
+    async with tenant_connection(pool, tenant_id) as conn:
+        return await queries.keys(conn)
+
+
 async def revoke_key(pool: Pool, tenant_id: TenantId, key_id: str) -> None:
     """Revoke a key; one revoked before stays revoked. Raises NotFound for an unknown id."""
     async with tenant_connection(pool, tenant_id) as conn:

@@ -1,5 +1,6 @@
 """SQL of tenants and their API keys."""
 
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -16,6 +17,19 @@ class KeyRow(Struct, frozen=True, kw_only=True):
     last_four: str
     scopes: list[str]
     origins: list[str]
+
+
+class KeySummary(Struct, frozen=True, kw_only=True):
+    """A key as far as it may be shown."""
+
+    key_id: str
+    kind: str
+    mode: str
+    last_four: str
+    scopes: list[str]
+    origins: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 class ActiveKey(Struct, frozen=True, kw_only=True):
@@ -85,6 +99,17 @@ async def insert_key(conn: Connection, key: KeyRow) -> None:
         key.scopes,
         key.origins,
     )
+
+
+async def keys(conn: Connection) -> list[KeySummary]:
+    """Newest first."""
+    records = await conn.fetch(
+        """
+        SELECT key_id, kind, mode, last_four, scopes, origins, created_at, revoked_at
+        FROM api_key ORDER BY created_at DESC, key_id
+        """
+    )
+    return rows_to(KeySummary, records)
 
 
 async def revoke(conn: Connection, key_id: str) -> bool:

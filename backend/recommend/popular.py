@@ -22,7 +22,7 @@ LONGEST = 500
 FRESH_S = 60.0
 REDIS_TTL_S = 600
 KEPT_LISTS = 1_000
-PATIENCE_S = 0.5
+PATIENCE_S = 1.0
 WINDOW = timedelta(days=90)
 """Twelve half-lives; older behaviour only counts for shops that have nothing newer."""
 

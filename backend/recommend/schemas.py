@@ -24,9 +24,9 @@ class RecentInteraction(Struct, frozen=True, kw_only=True, rename={"kind": "type
         Literal["view", "click", "add_to_cart", "wishlist", "purchase"],
         Meta(description="What the shopper did with the product"),
     ] = "view"
-    occurred_at_s: Annotated[
-        float | None, Meta(ge=0, description="Unix seconds; absent: just now")
-    ] = None
+    occurred_at_s: (
+        Annotated[float, Meta(ge=0, description="Unix seconds; absent: just now")] | None
+    ) = None
 
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,11 +40,16 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     product_id: Annotated[
         Id | None, Meta(description="The product to resemble; required by `similar`")
     ] = None
-    market: Annotated[
-        str | None,
-        Meta(pattern="^[A-Z]{2}$", description="ISO country; only products sold there are shown"),
-    ] = None
-    locale: Annotated[str | None, Meta(max_length=35, examples=["en-GB"])] = None
+    market: (
+        Annotated[
+            str,
+            Meta(
+                pattern="^[A-Z]{2}$", description="ISO country; only products sold there are shown"
+            ),
+        ]
+        | None
+    ) = None
+    locale: Annotated[str, Meta(max_length=35, examples=["en-GB"])] | None = None
     limit: Annotated[int, Meta(ge=1, le=LONGEST_LIST)] = 12
     exclude: Annotated[
         list[Id], Meta(max_length=MOST_EXCLUDED, description="Products never to show")

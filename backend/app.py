@@ -16,8 +16,12 @@ from backend.errors import Refusal, render_http_exception, render_refusal, rende
 from backend.events.intake import open_intake
 from backend.events.routes import router as events_router
 from backend.queue import open_queue
+from backend.recommend.pipeline import open_recommender
+from backend.recommend.routes import router as recommend_router
 from backend.settings import Settings, read_settings
+from backend.storefront.routes import shop_page
 from backend.tenancy import refuse_unsafe_role
+from backend.training.routes import router as training_router
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 
@@ -54,14 +58,23 @@ def create_app(settings: Settings | None = None) -> Litestar:
         )
         try:
             await refuse_unsafe_role(pool)
-            async with open_intake(redis, chosen) as app.state.intake:
+            async with (
+                open_intake(redis, chosen) as app.state.intake,
+                open_recommender(chosen, pool, redis) as app.state.recommender,
+            ):
                 yield
         finally:
             await redis.aclose()
             await pool.close()
 
     return Litestar(
-        route_handlers=[live, events_router],
+        route_handlers=[
+            live,
+            events_router,
+            recommend_router,
+            training_router,
+            *(shop_page(chosen.aisle_demo_key) if chosen.aisle_demo_key else []),
+        ],
         lifespan=[clients],
         dependencies={
             "caller": Provide(provide_caller),

@@ -3,6 +3,7 @@
 from litestar import Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
+from litestar.params import JSONBody
 
 from backend.auth.caller import Caller, requires
 from backend.recommend import pipeline
@@ -16,7 +17,7 @@ async def provide_recommender(state: State) -> Recommender:
 
 @post("/", guards=[requires("recommend")], status_code=200)
 async def recommend(
-    data: RecommendationRequest,
+    data: JSONBody[RecommendationRequest],
     caller: NamedDependency[Caller],
     recommender: NamedDependency[Recommender],
 ) -> Recommendations:

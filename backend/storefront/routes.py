@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Annotated
 
 import jinja2
 from litestar import Response, Router, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter
 
 from backend.auth.caller import identify
 from backend.db import Pool
@@ -61,7 +63,7 @@ async def script() -> Response[bytes]:
 
 @get("/cover.svg")
 async def cover(
-    product_id: str,
+    product_id: Annotated[str, QueryParameter()],
     demo_tenant: NamedDependency[TenantId],
     recommender: NamedDependency[Recommender],
 ) -> Response[str]:
@@ -80,8 +82,8 @@ async def cover(
 async def history(
     pool: NamedDependency[Pool],
     demo_tenant: NamedDependency[TenantId],
-    customer_id: str | None = None,
-    session_id: str | None = None,
+    customer_id: Annotated[str | None, QueryParameter()] = None,
+    session_id: Annotated[str | None, QueryParameter()] = None,
 ) -> History:
     async with tenant_connection(pool, demo_tenant) as conn:
         entries = await queries.history(conn, customer_id, session_id, HISTORY_LISTED)

@@ -130,6 +130,8 @@ class Supervisor:
                 self._started.set()
                 self._stopping.wait(LOOK_EVERY_S)
                 self._look()
+        except OSError as error:
+            self._failure = f"A process could not be started: {error}"
         finally:
             end_all(self._kept)
             self._over.set()

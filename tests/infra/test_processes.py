@@ -111,6 +111,17 @@ def test_a_process_that_keeps_dying_is_named_with_its_last_words(
     assert supervisor.pids() == {}
 
 
+def test_a_process_that_cannot_be_started_at_all_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "CHECKOUT", tmp_path / "nowhere")
+    supervisor = Supervisor([process("lost", STAYS)], tmp_path)
+    supervisor.start()
+
+    with pytest.raises(ProcessGaveUp, match="could not be started"):
+        supervisor.wait()
+
+
 def test_a_process_that_ignores_the_request_to_end_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,18 +3,38 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from litestar import Litestar, get
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from redis import RedisError
 
+from backend.answers import add_headers
 from backend.auth.caller import KnownKeys, provide_caller
+from backend.auth.limits import Limits
+from backend.bodies import decompressing
 from backend.cache import Redis, open_redis
-from backend.db import Pool, open_pool
-from backend.errors import Refusal, render_http_exception, render_refusal, render_unexpected
+from backend.db import UNREACHABLE, Pool, open_pool
+from backend.errors import (
+    Refusal,
+    render_http_exception,
+    render_invalid,
+    render_refusal,
+    render_too_deep,
+    render_unexpected,
+    render_unreachable,
+)
 from backend.events.intake import open_intake
 from backend.events.routes import router as events_router
+from backend.health import live, ready
+from backend.idempotency import (
+    AnsweredBefore,
+    claim_if_named,
+    remembering,
+    render_answered_before,
+)
 from backend.queue import open_queue
 from backend.recommend.pipeline import open_recommender
 from backend.recommend.routes import router as recommend_router
@@ -24,11 +44,6 @@ from backend.tenancy import refuse_unsafe_role
 from backend.training.routes import router as training_router
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
-
-
-@get("/health/live", include_in_schema=False)
-async def live() -> dict[str, str]:
-    return {"status": "live"}
 
 
 async def provide_pool(state: State) -> Pool:
@@ -54,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 "redis": redis,
                 "queue": open_queue(chosen.redis_url),
                 "known_keys": KnownKeys(),
+                "limits": Limits(redis, chosen),
             }
         )
         try:
@@ -70,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             live,
+            ready,
             events_router,
             recommend_router,
             training_router,
@@ -83,11 +100,36 @@ def create_app(settings: Settings | None = None) -> Litestar:
         },
         exception_handlers={
             Refusal: render_refusal,
+            AnsweredBefore: render_answered_before,
+            ValidationException: render_invalid,
             HTTPException: render_http_exception,
+            RecursionError: render_too_deep,
+            **dict.fromkeys((*UNREACHABLE, RedisError), render_unreachable),
             Exception: render_unexpected,
         },
+        middleware=[decompressing, remembering],
+        before_request=claim_if_named,
+        before_send=[add_headers],
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OpenAPIConfig(
-            title="Aisle", version="1", path="/schema", use_handler_docstrings=True
+        openapi_config=reference(),
+    )
+
+
+def reference() -> OpenAPIConfig:
+    """The API reference at /schema."""
+    return OpenAPIConfig(
+        title="Aisle",
+        version="1",
+        path="/schema",
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key: `ak_live_sec_…` on servers, `ak_live_pub_…` in shops",
+                )
+            }
         ),
+        security=[{"key": []}],
     )

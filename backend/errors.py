@@ -1,13 +1,16 @@
 """Refusals a caller may see, and their one rendering as RFC 9457 problem JSON."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import Scope
 from msgspec import UNSET, Struct, UnsetType
 from ulid import ULID
+
+from backend.explain import Flaw, explain_words
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +108,14 @@ TITLES = {
     503: "Unavailable",
 }
 
-HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+RETRY_AFTER_S = 5
 
 
 def render_refusal(request: AnyRequest, refusal: Refusal) -> Response[Problem]:
@@ -116,20 +126,53 @@ def render_refusal(request: AnyRequest, refusal: Refusal) -> Response[Problem]:
 def render_http_exception(request: AnyRequest, error: HTTPException) -> Response[Problem]:
     """Litestar's own refusals (no such route, wrong form) in the same shape as ours."""
     code = HTTP_CODES.get(error.status_code, "http_error")
-    return _render(request, error.status_code, code, str(error.detail), None, {})
+    detail = str(error.detail or TITLES.get(error.status_code, "Error"))
+    return _render(request, error.status_code, code, detail, None, {})
+
+
+def render_invalid(request: AnyRequest, error: ValidationException) -> Response[Problem]:
+    """Which fields of a body or parameters are wrong, and how; the pointer is to the first."""
+    mistakes = cast("list[dict[str, str]]", error.extra or [])
+    if not mistakes:
+        return _render(request, 400, "bad_request", str(error.detail), None, {})
+    flaws = [_flaw_of(mistake) for mistake in mistakes]
+    detail = "; ".join(flaw.message for flaw in flaws)
+    pointer = flaws[0].pointer if mistakes[0].get("source") == "body" else None
+    return _render(request, 400, "bad_request", detail, pointer, {})
+
+
+def _flaw_of(mistake: dict[str, str]) -> Flaw:
+    """Litestar cuts the place off the words and gives it beside them."""
+    key = mistake.get("key", "data")
+    path = "" if key == "data" else f".{key}"
+    return explain_words(f"{mistake['message']} - at `${path}`", "the body")
+
+
+def render_too_deep(request: AnyRequest, _: RecursionError) -> Response[Problem]:
+    return _render(request, 400, "bad_request", "the body is nested too deeply", None, {})
+
+
+def render_unreachable(request: AnyRequest, error: Exception) -> Response[Problem]:
+    """PostgreSQL or Redis is away."""
+    logger.warning("unavailable, request_id=%s: %r", request_id(request), error)
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    detail = "This cannot be done at the moment; try again."
+    return _render(request, 503, "unavailable", detail, None, headers)
 
 
 def render_unexpected(request: AnyRequest, error: Exception) -> Response[Problem]:
     """Log the failure with its request id; tell the caller the id and nothing else."""
-    request.logger.exception(
-        "unexpected failure, request_id=%s", request_id(request), exc_info=error
-    )
+    logger.error("unexpected failure, request_id=%s", request_id(request), exc_info=error)
     return _render(request, 500, "internal", "Something failed on our side.", None, {})
 
 
 def request_id(request: AnyRequest) -> str:
+    return id_of(request.scope)
+
+
+def id_of(scope: Scope) -> str:
     """One id per request, made on first use."""
-    state = request.scope["state"]
+    state: dict[str, Any] = scope["state"]
     return str(state.setdefault("request_id", str(ULID())))
 
 

@@ -24,6 +24,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     aisle_spool_limit_mb: int = 256
     aisle_pool_size: int = 8
     aisle_import_limit_mb: int = 2048
+    aisle_rate_recommend: int = 200
+    """Requests per second and key; twice as many may come at once."""
+    aisle_rate_events: int = 2000
+    aisle_rate_other: int = 100
     aisle_demo_key: str | None = None
     """Secret key the /shop page uses; the page is absent without it."""
 

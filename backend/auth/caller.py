@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from backend.auth import queries
 from backend.auth.keys import hash_key
+from backend.auth.limits import Limits
 from backend.db import UNREACHABLE, Pool
 from backend.errors import AnyRequest, Forbidden, Unauthorized, Unavailable
 from backend.tenancy import TenantId, key_connection
@@ -117,7 +118,7 @@ async def provide_caller(request: AnyRequest) -> Caller:
 
 
 def requires(scope: str) -> Guard:
-    """Guard: the request carries a key with this scope."""
+    """Guard: the request carries a key with this scope, and the key's rate allows it."""
 
     async def guard(connection: ASGIConnection[Any, Any, Any, State], _: BaseRouteHandler) -> None:
         caller = await admit(connection, connection.headers.get("authorization"), scope)
@@ -129,9 +130,14 @@ def requires(scope: str) -> Guard:
 async def admit(
     connection: ASGIConnection[Any, Any, Any, State], authorization: str | None, scope: str
 ) -> Caller:
-    """Raise Unauthorized or Forbidden unless this is a key with the scope."""
+    """Raise Unauthorized, Forbidden or TooManyRequests unless this key may call now."""
     state = connection.app.state
     caller = await identify(state.pool, state.known_keys, authorization)
     if scope not in caller.scopes:
         raise Forbidden(f"this key lacks the scope `{scope}`")
+    origin = connection.headers.get("origin")
+    if caller.origins and origin is not None and origin not in caller.origins:
+        raise Forbidden("this key may not be used on this website")
+    limits: Limits = state.limits
+    await limits.take(caller.tenant_id, caller.key_id, scope)
     return caller

@@ -84,6 +84,19 @@ async def start_training(
     )
 
 
+async def note_progress(
+    pool: Pool,
+    tenant_id: TenantId,
+    job_id: str,
+    stage: str,
+    fraction: float,
+    detail: dict[str, float],
+) -> None:
+    """Also the job's sign of life."""
+    async with tenant_connection(pool, tenant_id) as conn:
+        await queries.note_progress(conn, job_id, stage, min(max(fraction, 0.0), 1.0), detail)
+
+
 async def training_job(pool: Pool, tenant_id: TenantId, job_id: str) -> TrainingJob:
     async with tenant_connection(pool, tenant_id) as conn:
         job = await queries.job(conn, job_id)

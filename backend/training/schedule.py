@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from redis import RedisError
 
@@ -32,14 +33,26 @@ NEVER_TAKEN = "No trainer took the job within 2 hours; is one running?"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Due(NamedTuple):
+    """Sorts by how long ago the tenant was trained."""
+
+    last_created_at: datetime
+    tenant_id: TenantId
+    why: str
+
+
 async def schedule_trainings(
-    pool: Pool, redis: Redis, queue: Queue, object_store: Path
+    pool: Pool,
+    redis: Redis,
+    queue: Queue,
+    object_store: Path,
+    most_at_a_time: int = MOST_AT_A_TIME,
 ) -> list[TenantId]:
-    """Give up lost jobs, then queue the tenants that need it, least recently trained first."""
+    """Give up lost jobs, then queue the tenants that need it; gives those queued."""
     async with directory_connection(pool) as conn:
         everyone = [TenantId(tenant.id) for tenant in await tenants(conn)]
     running = 0
-    due: list[tuple[datetime, TenantId, str]] = []
+    due: list[Due] = []
     for tenant_id in everyone:
         await give_up_lost(pool, object_store, tenant_id)
         async with tenant_connection(pool, tenant_id) as conn:
@@ -49,15 +62,20 @@ async def schedule_trainings(
         need = await training_need(pool, redis, tenant_id)
         why = need and reason_to_train(need, datetime.now(UTC))
         if need and why:
-            due.append((need.last_created_at or LONG_AGO, tenant_id, why))
+            due.append(Due(need.last_created_at or LONG_AGO, tenant_id, why))
     queued: list[TenantId] = []
-    for _, tenant_id, why in sorted(due)[: max(0, MOST_AT_A_TIME - running)]:
+    for chosen in fairest(due, most_at_a_time - running):
         try:
-            await request_training(pool, queue, tenant_id, why)
+            await request_training(pool, queue, chosen.tenant_id, chosen.why)
         except TrainingRunning:
             continue  # somebody asked for it in the meantime
-        queued.append(tenant_id)
+        queued.append(chosen.tenant_id)
     return queued
+
+
+def fairest(due: list[Due], places: int) -> list[Due]:
+    """Least recently trained first; the rest waits for the next time."""
+    return sorted(due)[: max(0, places)]
 
 
 async def give_up_lost(pool: Pool, object_store: Path, tenant_id: TenantId) -> None:

@@ -56,7 +56,7 @@ class TrainingJob(Struct, frozen=True, kw_only=True):
     state: Annotated[str, Meta(examples=["queued", "exporting", "training", "succeeded", "failed"])]
     requested_by: str
     stage: Annotated[str | None, Meta(description="What it is doing now")]
-    progress: Annotated[float, Meta(ge=0, le=1)]
+    progress: Annotated[float, Meta(ge=0, le=1, description="How much of the stage is done")]
     detail: Annotated[
         dict[str, float], Meta(description="Losses and metrics of the stage as they arrive")
     ]

@@ -1,11 +1,13 @@
 """When the schedule trains a shop again."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
+from backend.tenancy import TenantId
 from backend.training.queries import TrainingNeed
-from backend.training.schedule import LOST, RETRY, SCHEDULE, reason_to_train
+from backend.training.schedule import LOST, RETRY, SCHEDULE, Due, fairest, reason_to_train
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -63,3 +65,10 @@ def test_a_training_that_failed_for_a_reason_is_not_tried_again_at_once() -> Non
     )
 
     assert reason_to_train(need, NOW) is None
+
+
+def test_the_least_recently_trained_shop_is_first_and_the_rest_waits() -> None:
+    shops = [Due(NOW - age * HOUR, TenantId(UUID(int=age)), SCHEDULE) for age in (3, 30, 12)]
+
+    assert [due.tenant_id.int for due in fairest(shops, 2)] == [30, 12]
+    assert fairest(shops, -1) == []

@@ -17,8 +17,12 @@ from backend.auth.keys import KeyKind, KeyMode, create_key, list_keys, revoke_ke
 from backend.db import UNREACHABLE, Pool, open_pool
 from backend.errors import Conflict, NotFound, Refusal
 from backend.migrate import MigrationFailed, migrate
+from backend.queue import open_queue
 from backend.settings import MissingSetting, Settings, read_settings
 from backend.tenancy import TenantId, directory_connection
+from backend.training.follow import follow, outcome
+from backend.training.jobs import request_training
+from backend.training.schemas import TrainingJob
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ORIGIN = re.compile(r"https?://[^/\s]+")
@@ -127,6 +131,28 @@ def revoke_key_command(slug: str, key_id: str) -> None:
     """Revoke a key; running processes refuse it within seconds."""
     with_tenant(slug, lambda pool, tenant_id: revoke_key(pool, tenant_id, key_id))
     click.echo(f"Key {key_id} is revoked.")
+
+
+@main.command("train")
+@tenant_option
+@click.option("--follow", "is_followed", is_flag=True, help="Show its stages until it ends.")
+def train(slug: str, is_followed: bool) -> None:
+    """Train a merchant's own models."""
+
+    async def request(pool: Pool, tenant_id: TenantId) -> TrainingJob:
+        queue = open_queue(read_settings().redis_url)
+        job = await request_training(pool, queue, tenant_id, "command line")
+        if not is_followed:
+            return job
+        ended = await follow(pool, tenant_id, job.job_id, Console(highlight=False))
+        click.echo(await outcome(pool, tenant_id, ended))
+        return ended
+
+    job = with_tenant(slug, request)
+    if job.state == "failed":
+        raise SystemExit(1)
+    if not is_followed:
+        click.echo(f"Training {job.job_id} is queued.")
 
 
 @main.command(

@@ -7,8 +7,6 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
 from redis import RedisError
 
 from backend.answers import add_headers
@@ -16,6 +14,7 @@ from backend.auth.caller import KnownKeys, provide_caller
 from backend.auth.limits import Limits
 from backend.bodies import decompressing
 from backend.cache import Redis, open_redis
+from backend.catalog.routes import router as catalog_router
 from backend.db import UNREACHABLE, Pool, open_pool
 from backend.errors import (
     Refusal,
@@ -38,6 +37,7 @@ from backend.idempotency import (
 from backend.queue import open_queue
 from backend.recommend.pipeline import open_recommender
 from backend.recommend.routes import router as recommend_router
+from backend.reference import reference
 from backend.settings import Settings, read_settings
 from backend.storefront.routes import shop_page
 from backend.tenancy import refuse_unsafe_role
@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         route_handlers=[
             live,
             ready,
+            catalog_router,
             events_router,
             recommend_router,
             training_router,
@@ -112,24 +113,4 @@ def create_app(settings: Settings | None = None) -> Litestar:
         before_send=[add_headers],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=reference(),
-    )
-
-
-def reference() -> OpenAPIConfig:
-    """The API reference at /schema."""
-    return OpenAPIConfig(
-        title="Aisle",
-        version="1",
-        path="/schema",
-        use_handler_docstrings=True,
-        components=Components(
-            security_schemes={
-                "key": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    description="An API key: `ak_live_sec_…` on servers, `ak_live_pub_…` in shops",
-                )
-            }
-        ),
-        security=[{"key": []}],
     )

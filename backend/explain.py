@@ -104,7 +104,7 @@ def _rare_complaint(what: str) -> tuple[str, str]:
     if what == "Number out of range":
         return "out_of_range", "is out of range"
     if what.startswith("Invalid enum value"):
-        return "not_allowed", f"must not be {what.removeprefix('Invalid enum value ')}"
+        return "not_allowed", f"cannot be {what.removeprefix('Invalid enum value ')}"
     if "datetime" in what:
         return "malformed", "must be a time such as 2026-03-01T12:00:00Z"
     return "malformed", f"cannot be read: {what}"

@@ -1,0 +1,62 @@
+"""The API reference at /schema, and bodies that are judged row by row in it."""
+
+from typing import Any
+
+import msgspec
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    RequestBody,
+    SecurityScheme,
+)
+
+JsonSchema = dict[str, Any]
+
+
+def reference() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Aisle",
+        version="1",
+        path="/schema",
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key: `ak_live_sec_…` on servers, `ak_live_pub_…` in shops",
+                )
+            }
+        ),
+        security=[{"key": []}],
+    )
+
+
+def body_of(row: type[msgspec.Struct], example: JsonSchema) -> RequestBody:
+    """One row by itself."""
+    return _json_body(_schema_of(row), example)
+
+
+def body_of_rows(
+    row: type[msgspec.Struct], member: str, most: int, example: JsonSchema
+) -> RequestBody:
+    """One row by itself, or many: {"products": […]}."""
+    schema = _schema_of(row)
+    many = {
+        "type": "object",
+        "properties": {member: {"type": "array", "items": schema, "minItems": 1, "maxItems": most}},
+        "required": [member],
+    }
+    return _json_body({"oneOf": [many, schema]}, {member: [example]})
+
+
+def _schema_of(row: type[msgspec.Struct]) -> JsonSchema:
+    [one], components = msgspec.json.schema_components([row])
+    return components.get(row.__name__, one)
+
+
+def _json_body(schema: JsonSchema, example: JsonSchema) -> RequestBody:
+    written: Any = schema  # Litestar writes a plain schema as it is, and types it otherwise
+    media_type = OpenAPIMediaType(schema=written, example=example)
+    return RequestBody(content={"application/json": media_type}, required=True)

@@ -1,22 +1,19 @@
 """Own models beside the classical orders, on the same shoppers and the same later weeks."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.baselines import ScoreRows
+from ml.metrics import coverage, ndcg_at_k, recall_at_k
 from ml.ranking_set import LIST_LENGTH, Candidates, Truth
 from ml.release import Score
 from ml.serving.candidate_features import DENSE_FEATURES
 from ml.serving.shopper import ShopperBook
+from ml.serving.sources import best
 
-DISCOUNT = 1 / np.log2(np.arange(2, LIST_LENGTH + 2))
-IDEAL = np.cumsum(DISCOUNT)
 SHOPPERS_AT_ONCE = 256
-
-ScoreRows = Callable[[NDArray[np.int32]], NDArray[np.float32]]
-"""Positions of shoppers to scores of every product: (rows,) to (rows, items)."""
 
 
 class ListQuality(NamedTuple):
@@ -36,6 +33,17 @@ class ListQuality(NamedTuple):
         )
 
 
+def quality_of_lists(
+    lists: NDArray[np.int64], hits: NDArray[np.bool_], relevant: NDArray[np.int64], n_items: int
+) -> ListQuality:
+    """lists: (shoppers, LIST_LENGTH) positions, best first, -1 where a list is short."""
+    return ListQuality(
+        ndcg=ndcg_at_k(hits, relevant),
+        recall=recall_at_k(hits, relevant),
+        coverage=coverage(lists[lists >= 0], n_items),
+    )
+
+
 def quality_of_order(
     candidates: Candidates, scores: NDArray[np.float32], n_items: int
 ) -> ListQuality:
@@ -46,13 +54,11 @@ def quality_of_order(
     place = np.arange(len(group)) - np.searchsorted(group, np.arange(groups))[group]
     shown = place < LIST_LENGTH
     group, place, rows = group[shown], place[shown], order[shown]
-    label = candidates.label[rows].astype(np.float64)
-    ideal = IDEAL[np.minimum(candidates.relevant, LIST_LENGTH) - 1]
-    return ListQuality(
-        ndcg=np.bincount(group, label * DISCOUNT[place], groups) / ideal,
-        recall=np.bincount(group, label, groups) / candidates.relevant,
-        coverage=len(np.unique(candidates.item[rows])) / n_items,
-    )
+    lists = np.full((groups, LIST_LENGTH), -1, np.int64)
+    hits = np.zeros((groups, LIST_LENGTH), bool)
+    lists[group, place] = candidates.item[rows]
+    hits[group, place] = candidates.label[rows] > 0
+    return quality_of_lists(lists, hits, candidates.relevant, n_items)
 
 
 def quality_of_source(candidates: Candidates, source: str, n_items: int) -> ListQuality:
@@ -70,20 +76,19 @@ def quality_of_baseline(
 ) -> ListQuality:
     """A classical method over the whole catalogue, products already bought removed."""
     wanted = dict(zip(truth.shoppers.tolist(), truth.items, strict=True))
-    ndcg, recall = np.zeros(len(shoppers)), np.zeros(len(shoppers))
-    seen = np.zeros(n_items, bool)
+    lists = np.full((len(shoppers), LIST_LENGTH), -1, np.int64)
+    hits = np.zeros((len(shoppers), LIST_LENGTH), bool)
+    relevant = np.zeros(len(shoppers), np.int64)
     for start in range(0, len(shoppers), SHOPPERS_AT_ONCE):
         chunk = shoppers[start : start + SHOPPERS_AT_ONCE]
         scores = np.array(score_rows(chunk), np.float32)
         for row, shopper in enumerate(chunk):
             bought = book.shopper(int(shopper), 0).bought
             scores[row, bought] = -np.inf
-            top = np.argpartition(-scores[row], LIST_LENGTH)[:LIST_LENGTH]
+            top = best(scores[row], LIST_LENGTH)
             top = top[np.lexsort((top, -scores[row, top]))]
             goal = np.setdiff1d(wanted[int(shopper)], bought)
-            hit = np.isin(top, goal)
-            ideal = IDEAL[min(len(goal), LIST_LENGTH) - 1]
-            ndcg[start + row] = (hit * DISCOUNT[: len(top)]).sum() / ideal
-            recall[start + row] = hit.sum() / len(goal)
-            seen[top] = True
-    return ListQuality(ndcg, recall, float(seen.mean()))
+            lists[start + row, : len(top)] = top
+            hits[start + row, : len(top)] = np.isin(top, goal)
+            relevant[start + row] = len(goal)
+    return quality_of_lists(lists, hits, relevant, n_items)

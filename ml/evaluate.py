@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 from rich.console import Console
 
-from ml.comparison import DISCOUNT, IDEAL
+from ml.comparison import quality_of_lists
 from ml.dataset import DatasetRejected, read_dataset
 from ml.interactions import KIND_INDEX, KINDS
 from ml.progress import Report, bars
@@ -118,30 +118,27 @@ def _graded(
 ) -> dict[str, float]:
     """Of customers with something to find in this mode."""
     book = ShopperBook(before.log, len(before.shopper_ids), now_s)
-    mine = answers.filter(pc.equal(answers["mode"], mode))
-    lists: dict[str, list[str]] = {}
-    for customer, product in zip(
-        mine["customer_id"].to_pylist(), mine["product_id"].to_pylist(), strict=True
-    ):
-        lists.setdefault(customer, []).append(product)
-    ndcg: list[float] = []
-    recall: list[float] = []
-    for position, items in zip(truth.shoppers, truth.items, strict=True):
-        wanted = set(items.tolist())
-        if mode == "new":
-            wanted -= set(book.shopper(int(position), 0).bought.tolist())
-        if not wanted:
-            continue
-        names = {before.product_ids[item] for item in wanted}
-        hits = np.array([p in names for p in lists.get(before.shopper_ids[position], [])], float)
-        ndcg.append(float((hits * DISCOUNT[: len(hits)]).sum() / IDEAL[min(len(names), 20) - 1]))
-        recall.append(float(hits.sum() / len(names)))
-    shown = len(pc.unique(mine["product_id"])) / len(before.product_ids)
+    row_of = {before.shopper_ids[p]: row for row, p in enumerate(truth.shoppers)}
+    index = {product_id: position for position, product_id in enumerate(before.product_ids)}
+    lists = np.full((len(row_of), LIST_LENGTH), -1, np.int64)
+    mine = answers.filter(pc.field("mode") == mode).to_pylist()
+    for answer in mine:
+        lists[row_of[answer["customer_id"]], answer["rank"] - 1] = index[answer["product_id"]]
+    wanted = list(truth.items)
+    if mode == "new":
+        wanted = [
+            np.setdiff1d(items, book.shopper(int(p), 0).bought)
+            for p, items in zip(truth.shoppers, wanted, strict=True)
+        ]
+    relevant = np.array([len(items) for items in wanted])
+    hits = np.array([np.isin(row, items) for row, items in zip(lists, wanted, strict=True)])
+    some = relevant > 0
+    quality = quality_of_lists(lists[some], hits[some], relevant[some], len(index))
     return {
-        "ndcg@20": float(np.mean(ndcg)) if ndcg else 0.0,
-        "recall@20": float(np.mean(recall)) if recall else 0.0,
-        "coverage@20": shown,
-        "customers": float(len(ndcg)),
+        "ndcg@20": float(quality.ndcg.mean()),
+        "recall@20": float(quality.recall.mean()),
+        "coverage@20": quality.coverage,
+        "customers": float(some.sum()),
     }
 
 

@@ -34,8 +34,9 @@ def bars(console: Console) -> Iterator[Report]:
         def report(stage: str, fraction: float, figures: dict[str, float]) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=1.0, figures="")
-            words = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            shown = {"figures": words} if words else {}
-            progress.update(tasks[stage], completed=fraction, **shown)
+            progress.update(tasks[stage], completed=fraction)
+            if figures:
+                words = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+                progress.update(tasks[stage], figures=words)
 
         yield report

@@ -1,0 +1,86 @@
+"""The gate: own models serve when they beat every baseline for certain, and not otherwise."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from ml.comparison import ListQuality
+from ml.gate import Contest, decide, without_models
+
+SHOPPERS = 400
+
+
+def quality(mean: float, seed: int = 1, shoppers: int = SHOPPERS) -> ListQuality:
+    ndcg = np.clip(np.random.default_rng(seed).normal(mean, 0.05, shoppers), 0, 1)
+    return ListQuality(ndcg, ndcg, 0.1)
+
+
+def contest(own: float, shoppers: int = SHOPPERS, **changes: object) -> Contest:
+    usual = Contest(
+        own=quality(own, 1, shoppers),
+        baselines={"trending": quality(0.2, 2, shoppers), "ials": quality(0.15, 3, shoppers)},
+        servable={"trending": 0.2, "ease": 0.18},
+        repeat_own=0.4,
+        repeat_frequency=0.3,
+    )
+    return usual._replace(**changes)
+
+
+def test_models_that_beat_the_best_baseline_serve() -> None:
+    gate = decide(contest(own=0.3))
+
+    assert gate.passed
+    assert gate.champion == gate.repeat_champion == "own-models"
+    assert gate.baseline == "trending"
+    assert gate.lift == pytest.approx(0.5, abs=0.1)
+    assert gate.lift_low < gate.lift < gate.lift_high
+    assert gate.verdict.startswith("Own models serve: ")
+
+
+@pytest.mark.parametrize("own", [0.1, 0.2])
+def test_models_that_do_not_beat_it_are_refused_and_the_best_servable_order_serves(
+    own: float,
+) -> None:
+    gate = decide(contest(own=own))
+
+    assert not gate.passed
+    assert gate.champion == "trending"
+    assert gate.repeat_champion == "buy-again"
+    assert "refused" in gate.verdict
+
+
+def test_a_handful_of_shoppers_proves_nothing() -> None:
+    assert not decide(contest(own=0.9, shoppers=10)).passed
+
+
+def test_models_worse_than_the_release_in_service_are_refused() -> None:
+    gate = decide(contest(own=0.3, parent=quality(0.35, 4)))
+
+    assert not gate.passed
+    assert "worse than the release in service" in gate.verdict
+
+
+def test_repeats_stay_with_personal_frequency_where_it_is_better() -> None:
+    gate = decide(contest(own=0.3, repeat_own=0.2))
+
+    assert gate.champion == "own-models"
+    assert gate.repeat_champion == "buy-again"
+
+
+def test_the_table_shows_own_models_first_then_the_best_baselines() -> None:
+    names = [row.name for row in decide(contest(own=0.3)).scores]
+
+    assert names == ["own-models", "trending", "ials"]
+
+
+def test_the_verdict_is_the_same_every_time() -> None:
+    first, second = decide(contest(own=0.22)), decide(contest(own=0.22))
+
+    assert msgspec.to_builtins(first) == msgspec.to_builtins(second)
+
+
+def test_without_models_the_reason_is_said() -> None:
+    gate = without_models("Only 12 events.", {"ease": 0.1, "trending": 0.2})
+
+    assert gate.champion == "trending"
+    assert gate.verdict == "Only 12 events. Served meanwhile: trending products."

@@ -71,6 +71,17 @@ async def test_the_next_answer_knows_that_a_product_is_gone(
 
 
 @pytest.mark.usefixtures("release")
+async def test_the_next_answer_knows_the_stock_just_counted(shop: Shop) -> None:
+    for in_stock in (False, True):
+        counted = {"inventory": [{"product_id": "p00", "in_stock": in_stock}]}
+        assert (await shop.post("/v1/inventory", counted)).status_code == 200
+
+        shown = names(await asks(shop, limit=20))
+
+        assert ("p00" in shown) == in_stock
+
+
+@pytest.mark.usefixtures("release")
 async def test_a_product_is_recommended_only_where_it_is_sold(shop: Shop) -> None:
     await shop.has_products(
         {"product_id": "p00", "markets": ["GB"]}, {"product_id": "p01", "markets": ["DE", "GB"]}

@@ -47,11 +47,18 @@ def read_settings() -> Settings:
     known = {name.upper(): name for name in Settings.__struct_fields__}
     found = {known[key]: value for key, value in values.items() if key in known and value}
     try:
-        return msgspec.convert(found, Settings, strict=False)
+        return msgspec.convert(found, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise MissingSetting(
             f"{error} (environment variables are the names in capitals)"
         ) from error
+
+
+def _path(kind: type, value: str) -> Path:
+    """msgspec knows no Path; it is the only other type among the settings."""
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    return Path(value)
 
 
 def _read_file(path: Path) -> dict[str, str]:

@@ -87,8 +87,8 @@ async def fresh(redis: Redis, count: int) -> list[Entry]:
             raise
         await _make_group(redis)
         return []
-    streams = cast("dict[bytes, list[list[RawEntry]]]", found)
-    return [_entry(raw) for chunks in streams.values() for raws in chunks for raw in raws]
+    streams = cast("list[tuple[bytes, list[RawEntry]]]", found)
+    return [_entry(raw) for _, raws in streams for raw in raws]
 
 
 async def left_over(redis: Redis, count: int) -> list[Entry]:

@@ -21,7 +21,7 @@ from backend.recommend.live_catalog import LiveCatalog
 from backend.recommend.live_catalogs import CatalogUnavailable, LiveCatalogs
 from backend.recommend.pointers import ServingPointers
 from backend.recommend.popular import PopularLists
-from backend.recommend.reasons import words
+from backend.recommend.reasons import reason_code, words
 from backend.recommend.schemas import (
     Reason,
     RecommendationRequest,
@@ -111,7 +111,8 @@ async def recommend(
         stages_us=served.stages_us,
         cached=served.cached,
     )
-    return answer(request, served, catalog, timings)
+    bought = frozenset(purchase.product_id for purchase in shopper.bought)
+    return answer(request, served, catalog, bought, timings)
 
 
 async def read_shop(recommender: Recommender, tenant_id: TenantId) -> ShopNow:
@@ -126,7 +127,11 @@ async def read_shop(recommender: Recommender, tenant_id: TenantId) -> ShopNow:
 
 
 def answer(
-    request: RecommendationRequest, served: Served, catalog: LiveCatalog, timings: Timings
+    request: RecommendationRequest,
+    served: Served,
+    catalog: LiveCatalog,
+    bought: frozenset[str],
+    timings: Timings,
 ) -> Recommendations:
     return Recommendations(
         recommendation_id=str(ULID()),
@@ -134,14 +139,15 @@ def answer(
         served_by=served.rung,
         degraded=served.degraded,
         release_id=served.release_id,
-        items=[shown(item, catalog) for item in served.items],
+        items=[shown(item, catalog, bought) for item in served.items],
         timings=timings,
     )
 
 
-def shown(item: ScoredItem, catalog: LiveCatalog) -> RecommendedItem:
+def shown(item: ScoredItem, catalog: LiveCatalog, bought: frozenset[str]) -> RecommendedItem:
     product = catalog.products[item.product_id]
     behind = catalog.products.get(item.because_of) if item.because_of else None
+    code = reason_code(item.reason, was_bought=item.because_of in bought)
     return RecommendedItem(
         product_id=item.product_id,
         score=item.score,
@@ -151,8 +157,8 @@ def shown(item: ScoredItem, catalog: LiveCatalog) -> RecommendedItem:
         price_cents=product.price_cents,
         currency=product.currency,
         reason=Reason(
-            code=item.reason,
-            words=words(item.reason, behind.title if behind else None),
+            code=code,
+            words=words(code, behind.title if behind else None),
             product_id=item.because_of,
         ),
     )

@@ -3,6 +3,7 @@
 ABOUT_ANOTHER = {
     "bought-together": "Often bought together with {product}",
     "because-you-viewed": "Because you viewed {product}",
+    "because-you-bought": "Because you bought {product}",
     "similar": "Similar to {product}",
     "same-category": "In the same category as {product}",
     "same-brand": "From the same brand as {product}",
@@ -12,6 +13,7 @@ ABOUT_ANOTHER = {
 ALONE = {
     "bought-together": "Goes with what you bought",
     "because-you-viewed": "Because of what you viewed",
+    "because-you-bought": "Because of what you bought",
     "similar": "Similar to what you looked at",
     "for-you": "Picked for you",
     "trending": "Trending this week",
@@ -20,6 +22,11 @@ ALONE = {
     "newest": "New in the shop",
 }
 PLAIN = "Popular with shoppers"
+
+
+def reason_code(code: str, *, was_bought: bool) -> str:
+    """The engine calls all recent interest a view; of a purchase the shopper knows better."""
+    return "because-you-bought" if code == "because-you-viewed" and was_bought else code
 
 
 def words(code: str, product_title: str | None) -> str:

@@ -61,7 +61,12 @@ def fit_retriever(
     towers = None
     if catalogue.features is not None:
         towers = train_two_tower(
-            log, catalogue.features, config, part(report, "two-tower", *step), warm_start
+            log,
+            catalogue.features,
+            len(shop.markets),
+            config,
+            part(report, "two-tower", *step),
+            warm_start,
         )
     rebuy_rate, rebuy_days = statistics.rebuying(log, n_items)
     tables = Tables(

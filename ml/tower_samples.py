@@ -1,0 +1,79 @@
+"""Training samples of the two towers: a choice, and what the shopper had done before it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.interactions import KIND_INDEX, InteractionLog
+from ml.serving.release import TOWER_HISTORY
+from ml.serving.shopper import UNSEEN_KINDS
+
+DAY_S = 86_400
+RECENCY_HALF_LIFE_DAYS = 60.0
+
+
+class Batch(NamedTuple):
+    """Inputs as the exported query tower takes them, and the choice they led to."""
+
+    recent_items: NDArray[np.int64]
+    """(B, TOWER_HISTORY), position + 1, newest first, 0 is padding."""
+    recent_ages: NDArray[np.float32]
+    """Days before the choice."""
+    recent_kinds: NDArray[np.int64]
+    context: NDArray[np.int64]
+    """(B, 3): hour, weekday, market."""
+    target: NDArray[np.int64]
+    """(B,), position of the chosen product."""
+
+
+class TowerSamples:
+    """Every event that speaks for a product is a sample; its history is strictly earlier.
+
+    Events of one shopper at one second are one basket: none of them is history of another.
+    """
+
+    def __init__(self, log: InteractionLog) -> None:
+        unseen = [KIND_INDEX[kind] for kind in UNSEEN_KINDS]
+        log = log.rows(~np.isin(log.kind, unseen))
+        self._log = log.rows(np.lexsort((log.ts, log.shopper)))
+        shopper, ts = self._log.shopper, self._log.ts
+        n = len(ts)
+        new_shopper = np.r_[True, shopper[1:] != shopper[:-1]]
+        new_basket = new_shopper | np.r_[True, ts[1:] != ts[:-1]]
+        position = np.arange(n)
+        self._shopper_start = np.maximum.accumulate(np.where(new_shopper, position, 0))
+        self._basket_start = np.maximum.accumulate(np.where(new_basket, position, 0))
+        self.targets = np.flatnonzero(self._log.weight > 0)
+
+    def draw(self, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """At most `most` targets in random order, recent ones more likely."""
+        ts = self._log.ts[self.targets]
+        weight = 0.5 ** ((ts.max() - ts) / DAY_S / RECENCY_HALF_LIFE_DAYS)
+        weight *= self._log.weight[self.targets]
+        if most >= len(self.targets):
+            return rng.permutation(self.targets)
+        # Efraimidis & Spirakis 2006: the largest u^(1/w) are a weighted sample
+        keys = np.log(rng.random(len(weight))) / np.maximum(weight, 1e-12)
+        chosen = np.argpartition(-keys, most)[:most]
+        return self.targets[rng.permutation(chosen)]
+
+    def item_counts(self, targets: NDArray[np.int64], n_items: int) -> NDArray[np.float64]:
+        return np.bincount(self._log.item[targets], minlength=n_items).astype(np.float64)
+
+    def batch(self, targets: NDArray[np.int64]) -> Batch:
+        log = self._log
+        steps = np.arange(1, TOWER_HISTORY + 1)
+        rows = self._basket_start[targets][:, None] - steps
+        known = rows >= self._shopper_start[targets][:, None]
+        rows = np.where(known, rows, 0)
+        ts = log.ts[targets]
+        ages = (ts[:, None] - log.ts[rows]) / DAY_S
+        context = [ts // 3600 % 24, (ts // DAY_S + 3) % 7, log.market[targets]]
+        return Batch(
+            recent_items=np.where(known, log.item[rows] + 1, 0).astype(np.int64),
+            recent_ages=np.where(known, ages, 0).astype(np.float32),
+            recent_kinds=np.where(known, log.kind[rows], 0).astype(np.int64),
+            context=np.stack(context, axis=1).astype(np.int64),
+            target=log.item[targets].astype(np.int64),
+        )

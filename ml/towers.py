@@ -1,0 +1,123 @@
+"""The networks of the two towers: embeddings, and MLP blocks of merlin-models."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ml.features import ItemFeatures
+from ml.interactions import KINDS
+from ml.merlin_adapter import mlp_block, plain_mlp
+from ml.onnx_export import export_onnx
+from ml.serving.release import TOWER_HISTORY
+
+CODE_DIM = 16
+CONTEXT_DIM = 8
+HOURS, WEEKDAYS = 24, 7
+HIDDEN = [128]
+INITIAL_RANGE = 0.05
+HIDDEN_AGE = -1e4
+"""Attention of padding before the softmax."""
+ITEMS_AT_ONCE = 8192
+
+
+class QueryTower(nn.Module):
+    """Recent products pooled by kind and age, with context: one vector per shopper."""
+
+    def __init__(self, n_items: int, n_markets: int, dim: int) -> None:
+        super().__init__()
+        self.item_id = _embedding(n_items + 1, dim)
+        self.hour = _embedding(HOURS, CONTEXT_DIM)
+        self.weekday = _embedding(WEEKDAYS, CONTEXT_DIM)
+        self.market = _embedding(n_markets, CONTEXT_DIM)
+        self.kind_weight = nn.Parameter(torch.zeros(len(KINDS)))
+        self.age_weight = nn.Parameter(torch.tensor(0.5))
+        self.mlp: nn.Module = mlp_block(dim + 3 * CONTEXT_DIM, HIDDEN)
+        self.out = nn.Linear(HIDDEN[-1], dim)
+
+    def forward(
+        self, recent_items: Tensor, recent_ages: Tensor, recent_kinds: Tensor, context: Tensor
+    ) -> Tensor:
+        """(B, L), (B, L), (B, L), (B, 3) → (B, dim), L2-normalised."""
+        known = recent_items > 0
+        attention = self.kind_weight[recent_kinds] - nn.functional.softplus(
+            self.age_weight
+        ) * torch.log1p(recent_ages)
+        attention = torch.softmax(torch.where(known, attention, HIDDEN_AGE), dim=1)
+        weights = torch.where(known, attention, 0.0)
+        pooled = (self.item_id(recent_items) * weights.unsqueeze(2)).sum(dim=1)
+        hour, weekday, market = context.unbind(dim=1)
+        parts = [pooled, self.hour(hour), self.weekday(weekday), self.market(market)]
+        vector = pooled + self.out(self.mlp(torch.cat(parts, dim=1)))
+        return nn.functional.normalize(vector, dim=1)
+
+
+class Towers(nn.Module):
+    """Both towers share the embedding of product ids; position 0 of it is padding and unknown."""
+
+    def __init__(self, items: ItemFeatures, n_markets: int, dim: int) -> None:
+        super().__init__()
+        self.query = QueryTower(len(items.codes), n_markets, dim)
+        self.codes = nn.ModuleList(_embedding(size, CODE_DIM) for size in items.cardinalities)
+        width = dim + CODE_DIM * len(items.cardinalities) + items.dense.shape[1]
+        self.item_mlp = mlp_block(width, HIDDEN)
+        self.item_out = nn.Linear(HIDDEN[-1], dim)
+        self._item_codes = torch.from_numpy(items.codes.astype(np.int64))
+        self._item_dense = torch.from_numpy(items.dense)
+
+    def items(self, positions: Tensor, hidden: Tensor) -> Tensor:
+        """(B,) positions → (B, dim), L2-normalised; `hidden` ones live from content alone."""
+        identity = self.query.item_id(torch.where(hidden, 0, positions + 1))
+        codes = self._item_codes[positions]
+        parts = [identity, *(table(codes[:, i]) for i, table in enumerate(self.codes))]
+        parts.append(self._item_dense[positions])
+        vector = identity + self.item_out(self.item_mlp(torch.cat(parts, dim=1)))
+        return nn.functional.normalize(vector, dim=1)
+
+    def continue_from(self, other: "Towers") -> None:
+        """Take over what another training of the same shop has learned."""
+        self.load_state_dict(other.state_dict())
+
+    @torch.no_grad()
+    def item_vectors(self) -> NDArray[np.float32]:
+        positions = torch.arange(len(self._item_codes)).split(ITEMS_AT_ONCE)
+        rows = [self.items(part, torch.zeros_like(part, dtype=torch.bool)) for part in positions]
+        return torch.cat(rows).numpy()
+
+    @torch.no_grad()
+    def query_vectors(self, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        return self.query(**{name: torch.from_numpy(a) for name, a in inputs.items()}).numpy()
+
+    def export_query(self, path: Path) -> None:
+        """ONNX of the query tower, any batch size. Merlin's block leaves as plain layers."""
+        plain = copy.deepcopy(self.query).eval()
+        plain.mlp = plain_mlp(plain.mlp)
+        shape = (2, TOWER_HISTORY)
+        example = {
+            "recent_items": torch.ones(shape, dtype=torch.int64),
+            "recent_ages": torch.ones(shape),
+            "recent_kinds": torch.zeros(shape, dtype=torch.int64),
+            "context": torch.zeros((2, 3), dtype=torch.int64),
+        }
+        export_onnx(plain, example, "vector", path)
+
+
+def logq_loss(
+    query: Tensor, item: Tensor, target: Tensor, log_share: Tensor, temperature: float
+) -> Tensor:
+    """Softmax over the batch. query, item: (B, dim); target: (B,); log_share: (items,)."""
+    logits = query @ item.T / temperature - log_share[target]
+    same = target.unsqueeze(0) == target.unsqueeze(1)
+    same.fill_diagonal_(False)
+    return nn.functional.cross_entropy(
+        logits.masked_fill(same, -torch.inf), torch.arange(len(target))
+    )
+
+
+def _embedding(size: int, dim: int) -> nn.Embedding:
+    table = nn.Embedding(size, dim)
+    nn.init.uniform_(table.weight, -INITIAL_RANGE, INITIAL_RANGE)
+    return table

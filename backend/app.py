@@ -34,6 +34,7 @@ from backend.idempotency import (
     remembering,
     render_answered_before,
 )
+from backend.imports.routes import router as imports_router
 from backend.queue import open_queue
 from backend.recommend.pipeline import open_recommender
 from backend.recommend.routes import router as recommend_router
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             ready,
             catalog_router,
             events_router,
+            imports_router,
             recommend_router,
             training_router,
             *(shop_page(chosen.aisle_demo_key) if chosen.aisle_demo_key else []),

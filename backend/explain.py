@@ -80,7 +80,9 @@ def _named(steps: list[str]) -> str:
 def _complaint(what: str) -> tuple[str, str]:
     """The code, and the words that follow the name of the field."""
     if found := WRONG_TYPE.match(what):
-        expected = " or ".join(WORDS.get(word, word) for word in found[1].split(" | "))
+        expected = " or ".join(
+            WORDS.get(word, word) for word in found[1].split(" | ") if word != "null"
+        )
         return "wrong_type", f"must be {expected}, not {WORDS.get(found[2], found[2])}"
     if found := LENGTH.match(what):
         return _length_complaint(found[1], found[2], found[3])

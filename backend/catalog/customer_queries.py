@@ -10,28 +10,27 @@ INCOMING_COLUMNS = "customer_id text, country text, attributes text"
 MERGE = """
     written AS (
         INSERT INTO customer AS kept (customer_id, country, attributes)
-        SELECT customer_id, country, attributes::jsonb FROM {incoming} ORDER BY customer_id
+        SELECT customer_id, country, attributes::jsonb FROM incoming ORDER BY customer_id
         ON CONFLICT (tenant_id, customer_id) DO UPDATE
         SET country = excluded.country, attributes = excluded.attributes
         WHERE (kept.country, kept.attributes)
               IS DISTINCT FROM (excluded.country, excluded.attributes)
         RETURNING customer_id, xmax = 0 AS is_new
+    ), outcome AS (
+        SELECT customer_id,
+               CASE WHEN written.is_new THEN 'created'
+                    WHEN written.is_new IS NULL THEN 'unchanged'
+                    ELSE 'updated' END AS status
+        FROM incoming LEFT JOIN written USING (customer_id)
     )
-    SELECT customer_id,
-           CASE WHEN written.is_new THEN 'created'
-                WHEN written.is_new IS NULL THEN 'unchanged'
-                ELSE 'updated' END AS status
-    FROM {incoming} LEFT JOIN written USING (customer_id)
 """
 
 
-def merge_from(incoming: str) -> str:
-    """What follows WITH to merge a source that has INCOMING_COLUMNS, each customer once."""
-    return MERGE.format(incoming=incoming)
-
-
-FROM_JSON = "WITH incoming AS (SELECT * FROM jsonb_to_recordset($1) AS row ({columns})), {merge}"
-UPSERT = FROM_JSON.format(columns=INCOMING_COLUMNS, merge=merge_from("incoming"))
+# `incoming` has INCOMING_COLUMNS and each id once.
+UPSERT = f"""
+    WITH incoming AS (SELECT * FROM jsonb_to_recordset($1) AS row ({INCOMING_COLUMNS})),
+    {MERGE} SELECT * FROM outcome
+"""  # noqa: S608 - constants
 
 
 async def upsert_customers(conn: Connection, rows: Sequence[CustomerRow]) -> dict[str, Status]:

@@ -17,42 +17,6 @@ INCOMING_COLUMNS = """
     attributes text, updated_at timestamptz
 """
 
-# Writes what is newer, takes a new revision only for what looks different, and tells which is
-# which. In the order of ids, so that two writers wait for each other and never in a circle.
-MERGE = """
-    written AS (
-        INSERT INTO product AS kept (
-            product_id, title, description, category, brand, price_cents, currency, image_url,
-            url, in_stock, stock_as_of, markets, published, attributes, updated_at
-        )
-        SELECT product_id, title, description, category, brand, price_cents, currency, image_url,
-               url, coalesce(in_stock, true), CASE WHEN in_stock IS NOT NULL THEN updated_at END,
-               markets, published, attributes::jsonb, updated_at
-        FROM {incoming} ORDER BY product_id
-        ON CONFLICT (tenant_id, product_id) DO UPDATE
-        SET title = excluded.title, description = excluded.description,
-            category = excluded.category, brand = excluded.brand,
-            price_cents = excluded.price_cents, currency = excluded.currency,
-            image_url = excluded.image_url, url = excluded.url,
-            in_stock = CASE WHEN {stock_is_newer} THEN excluded.in_stock ELSE kept.in_stock END,
-            stock_as_of = greatest(kept.stock_as_of, excluded.stock_as_of),
-            markets = excluded.markets, published = excluded.published,
-            attributes = excluded.attributes, updated_at = excluded.updated_at,
-            deleted_at = NULL,
-            revision = CASE WHEN {differs} THEN excluded.revision ELSE kept.revision END
-        WHERE excluded.updated_at > kept.updated_at
-           OR excluded.updated_at = kept.updated_at AND {differs}
-        RETURNING product_id, revision, xmax = 0 AS is_new
-    )
-    SELECT product_id,
-           CASE WHEN written.is_new THEN 'created'
-                WHEN written.revision <> before.revision THEN 'updated'
-                WHEN written.product_id IS NULL AND sent.updated_at < before.updated_at THEN 'stale'
-                ELSE 'unchanged' END AS status
-    FROM {incoming} AS sent
-    LEFT JOIN written USING (product_id)
-    LEFT JOIN product AS before USING (product_id)
-"""
 STOCK_IS_NEWER = "coalesce(excluded.stock_as_of >= coalesce(kept.stock_as_of, '-infinity'), false)"
 DIFFERS = f"""(
     (kept.title, kept.description, kept.category, kept.brand, kept.price_cents, kept.currency,
@@ -64,14 +28,48 @@ DIFFERS = f"""(
     OR {STOCK_IS_NEWER} AND excluded.in_stock <> kept.in_stock
 )"""
 
-
-def merge_from(incoming: str) -> str:
-    """What follows WITH to merge a source that has INCOMING_COLUMNS, each product once."""
-    return MERGE.format(incoming=incoming, stock_is_newer=STOCK_IS_NEWER, differs=DIFFERS)
-
-
-FROM_JSON = "WITH incoming AS (SELECT * FROM jsonb_to_recordset($1) AS row ({columns})), {merge}"
-UPSERT = FROM_JSON.format(columns=INCOMING_COLUMNS, merge=merge_from("incoming"))
+# Writes what is newer, takes a new revision only for what looks different, and tells which is
+# which. In the order of ids, so that two writers wait for each other and never in a circle.
+MERGE = f"""
+    written AS (
+        INSERT INTO product AS kept (
+            product_id, title, description, category, brand, price_cents, currency, image_url,
+            url, in_stock, stock_as_of, markets, published, attributes, updated_at
+        )
+        SELECT product_id, title, description, category, brand, price_cents, currency, image_url,
+               url, coalesce(in_stock, true), CASE WHEN in_stock IS NOT NULL THEN updated_at END,
+               markets, published, attributes::jsonb, updated_at
+        FROM incoming ORDER BY product_id
+        ON CONFLICT (tenant_id, product_id) DO UPDATE
+        SET title = excluded.title, description = excluded.description,
+            category = excluded.category, brand = excluded.brand,
+            price_cents = excluded.price_cents, currency = excluded.currency,
+            image_url = excluded.image_url, url = excluded.url,
+            in_stock = CASE WHEN {STOCK_IS_NEWER} THEN excluded.in_stock ELSE kept.in_stock END,
+            stock_as_of = greatest(kept.stock_as_of, excluded.stock_as_of),
+            markets = excluded.markets, published = excluded.published,
+            attributes = excluded.attributes, updated_at = excluded.updated_at,
+            deleted_at = NULL,
+            revision = CASE WHEN {DIFFERS} THEN excluded.revision ELSE kept.revision END
+        WHERE excluded.updated_at > kept.updated_at
+           OR excluded.updated_at = kept.updated_at AND {DIFFERS}
+        RETURNING product_id, revision, xmax = 0 AS is_new
+    ), outcome AS (
+        SELECT product_id,
+               CASE WHEN written.is_new THEN 'created'
+                    WHEN written.revision <> before.revision THEN 'updated'
+                    WHEN written.product_id IS NULL AND sent.updated_at < before.updated_at
+                    THEN 'stale' ELSE 'unchanged' END AS status
+        FROM incoming AS sent
+        LEFT JOIN written USING (product_id)
+        LEFT JOIN product AS before USING (product_id)
+    )
+"""  # noqa: S608 - constants
+# `incoming` has INCOMING_COLUMNS and each id once.
+UPSERT = f"""
+    WITH incoming AS (SELECT * FROM jsonb_to_recordset($1) AS row ({INCOMING_COLUMNS})),
+    {MERGE} SELECT * FROM outcome
+"""  # noqa: S608 - constants
 
 
 async def upsert_products(conn: Connection, rows: Sequence[ProductRow]) -> dict[str, Status]:

@@ -28,7 +28,9 @@ def judge(body: bytes, form: Form, now: datetime) -> Judgement:
     results: list[RowResult] = []
     seen: set[str] = set()
     for position, event in enumerate(sent.events):
-        outcome = event if isinstance(event, Unread) else _settle(event, now, may_hold_nul)
+        outcome = (
+            event if isinstance(event, Unread) else settle(event, now, may_hold_nul=may_hold_nul)
+        )
         if isinstance(outcome, Unread):
             results.append(_rejected(outcome, sent.pointer.format(position)))
         elif outcome.event_id in seen:
@@ -51,7 +53,7 @@ def _rejected(unread: Unread, pointer: str) -> RowResult:
     )
 
 
-def _settle(event: AnyEvent, now: datetime, may_hold_nul: bool) -> EventRow | Unread:
+def settle(event: AnyEvent, now: datetime, *, may_hold_nul: bool) -> EventRow | Unread:
     """Check what spans fields, and clamp the time."""
     occurred_at = event.occurred_at or now
     if occurred_at.tzinfo is None:

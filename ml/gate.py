@@ -7,10 +7,8 @@ bought removed. Own models pass when their NDCG@20 is above the best baseline's 
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ml.comparison import ListQuality
+from ml.metrics import bootstrap_lift
 from ml.release import Gate, Score
 from ml.serving.release import OWN_MODELS
 
@@ -26,17 +24,6 @@ DISPLAY = {
     "ease": "EASE",
     "ials": "iALS",
 }
-
-
-class Lift(NamedTuple):
-    """Relative: 0.31 is 31 % better."""
-
-    mean: float
-    low: float
-    high: float
-    """`low` to `high`: 95 % interval."""
-    wins: float
-    """Share of bootstrap samples with a positive lift."""
 
 
 class Contest(NamedTuple):
@@ -58,7 +45,7 @@ def decide(contest: Contest) -> Gate:
     own = contest.own.ndcg
     champion = max(contest.servable, key=lambda name: contest.servable[name])
     baseline = max(contest.baselines, key=lambda name: contest.baselines[name].ndcg.mean())
-    lift = lift_over(own, contest.baselines[baseline].ndcg)
+    lift = bootstrap_lift(own, contest.baselines[baseline].ndcg)
     beaten = lift.wins >= SURE and len(own) >= FEWEST_SHOPPERS
     parent = contest.parent
     worse_than_parent = parent is not None and own.mean() < WORSE * parent.ndcg.mean()
@@ -102,14 +89,3 @@ def without_models(reason: str, servable: dict[str, float]) -> Gate:
 def _table(contest: Contest) -> list[Score]:
     rivals = [quality.score(name) for name, quality in contest.baselines.items()]
     return [contest.own.score(OWN_MODELS), *sorted(rivals, key=lambda row: -row.ndcg)]
-
-
-def lift_over(own: NDArray[np.float64], rival: NDArray[np.float64]) -> Lift:
-    """Paired bootstrap over shoppers (Efron & Tibshirani 1993), 1,000 samples, seeded."""
-    if not rival.mean():
-        return Lift(0.0, 0.0, 0.0, 0.0)
-    draws = np.random.default_rng(17).integers(0, len(own), (1000, len(own)))
-    lifts = own[draws].mean(axis=1) / np.maximum(rival[draws].mean(axis=1), 1e-12) - 1
-    low, high = np.percentile(lifts, [2.5, 97.5])
-    mean = own.mean() / rival.mean() - 1
-    return Lift(float(mean), float(low), float(high), float((lifts > 0).mean()))

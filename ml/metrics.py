@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 LIST_LENGTH = 20
 
 
-class Interval(NamedTuple):
-    """A 95 % interval around a mean."""
+class Lift(NamedTuple):
+    """Relative: 0.31 is 31 % better."""
 
     mean: float
     low: float
     high: float
+    """`low` to `high`: 95 % interval."""
+    wins: float
+    """Share of bootstrap samples with a positive lift."""
 
 
 def ndcg_at_k(hits: NDArray[np.bool_], relevant: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -135,11 +138,13 @@ def calibration_error(
 
 def bootstrap_lift(
     ours: NDArray[np.floating], theirs: NDArray[np.floating], samples: int = 1000, seed: int = 0
-) -> Interval:
-    """Relative lift of the mean of `ours` over `theirs`, by paired bootstrap over shoppers.
+) -> Lift:
+    """Lift of the mean of `ours` over `theirs`, by paired bootstrap (Efron & Tibshirani 1993).
 
-    Both (shoppers,), the same shoppers in the same order. 0.31 is 31 % better.
+    Both (shoppers,), the same shoppers in the same order. No lift where `theirs` is 0 throughout.
     """
+    if not theirs.mean():
+        return Lift(0.0, 0.0, 0.0, 0.0)
     rng = np.random.default_rng(seed)
     lifts = np.empty(samples)
     for sample in range(samples):
@@ -147,4 +152,4 @@ def bootstrap_lift(
         lifts[sample] = ours[rows].mean() / max(theirs[rows].mean(), 1e-12) - 1
     low, high = np.percentile(lifts, [2.5, 97.5])
     mean = ours.mean() / max(theirs.mean(), 1e-12) - 1
-    return Interval(float(mean), float(low), float(high))
+    return Lift(float(mean), float(low), float(high), float((lifts > 0).mean()))

@@ -31,7 +31,9 @@ class _Followed:
     def __init__(self) -> None:
         self.catalog = LiveCatalog()
         self.checked: Checked | None = None
-        self.positions: list[CatalogPosition] = []
+        self.settled_revision = 0
+        """Every write up to this one has been read."""
+        self.unsettled: list[CatalogPosition] = []
         self.reading = asyncio.Lock()
 
 
@@ -85,13 +87,15 @@ class LiveCatalogs:
 async def read_changes(conn: Connection, followed: _Followed) -> None:
     """Apply what was written since the last reading, and what was still uncommitted then."""
     position = await queries.catalog_position(conn)
-    ended = [p for p in followed.positions if p.none_begun_from <= position.all_ended_below]
-    after = ended[-1].revision if ended else 0
+    after = followed.settled_revision
     while rows := await queries.changed_products(conn, after, ROWS_PER_READ):
         followed.catalog.apply(rows)
         after = rows[-1].revision
         if len(rows) < ROWS_PER_READ:
             break
-    # The newest reading that is complete, and those that may still turn out to be.
-    unsure = [*followed.positions[len(ended) :], position]
-    followed.positions = [*ended[-1:], *unsure[-KEPT_POSITIONS:]]
+    # A write that this reading could not see had not begun at a position that is settled now.
+    unsettled = [*followed.unsettled[-KEPT_POSITIONS:], position]
+    settled = [p for p in unsettled if p.none_begun_from <= position.all_ended_below]
+    followed.unsettled = unsettled[len(settled) :]
+    if settled:
+        followed.settled_revision = settled[-1].revision

@@ -84,9 +84,9 @@ function tile(item) {
   return made;
 }
 
-function explain(made, item) {
+function explain(made, item, beside = null) {
   const reason = made.querySelector(".reason");
-  reason.textContent = item.reason.words;
+  reason.textContent = beside ? item.reason.words.replace(beside.title, "it") : item.reason.words;
   reason.title = `${item.reason.words} · score ${item.score.toFixed(3)}`;
   reason.dataset.code = item.reason.code;
 }
@@ -114,10 +114,14 @@ function drawRecommendations(answer, first) {
   });
   const focused = document.activeElement;
   list.replaceChildren(...tiles);
-  if (list.contains(focused)) focused.focus();
+  if (list.contains(focused)) focused.focus({ preventScroll: true });
   list.setAttribute("aria-busy", "false");
-  state.shown = answer.items.map((item) => item.product_id);
-  find("changes").textContent = first ? "" : fresh ? `${fresh} new` : "same products";
+  const ids = answer.items.map((item) => item.product_id);
+  const moved = ids.some((id, rank) => state.shown[rank] !== id);
+  state.shown = ids;
+  find("changes").textContent = first
+    ? ""
+    : fresh ? `${fresh} new` : moved ? "in a new order" : "the same as before";
 }
 
 function drawServed(answer, tookMs) {
@@ -215,7 +219,7 @@ async function showSimilar(product) {
   strip.replaceChildren(
     ...answer.items.map((item) => {
       const made = tile(item);
-      explain(made, item);
+      explain(made, item, product);
       return made;
     }),
   );

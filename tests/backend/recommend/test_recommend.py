@@ -6,7 +6,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backend.cache import Redis
+from backend.catalog.revision import announce_change
+from backend.db import Pool
 from backend.settings import Settings
+from backend.tenancy import tenant_connection
 from ml.serving.engine import recommend
 from ml.serving.release import load_release
 from ml.serving.request import EngineRequest, Interaction
@@ -261,3 +265,25 @@ async def test_a_broken_release_degrades_to_what_is_popular(
 
     assert (answer["served_by"], answer["degraded"]) == ("newest", True)
     assert len(answer["items"]) == 5
+
+
+@pytest.mark.usefixtures("release")
+async def test_a_change_that_commits_late_is_not_missed(
+    shop: Shop, pool: Pool, redis: Redis
+) -> None:
+    await asks(shop, limit=20)
+    async with tenant_connection(pool, shop.tenant_id) as conn:
+        await conn.execute(
+            """
+            UPDATE product SET in_stock = false, revision = nextval('product_revision')
+            WHERE product_id = 'p00'
+            """
+        )
+        await shop.has_products({"product_id": "p01", "in_stock": False})
+        meanwhile = names(await asks(shop, limit=20))
+    await announce_change(redis, shop.tenant_id)
+
+    afterwards = names(await asks(shop, limit=20))
+
+    assert "p00" in meanwhile
+    assert not {"p00", "p01"} & set(afterwards)

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
-from backend.object_store import object_path
 from ml.serving.engine import recommend
 from ml.serving.release import LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest
@@ -31,9 +31,13 @@ class EmbeddedBackend:
     """
 
     def __init__(
-        self, object_store: Path, capacity_bytes: int = CAPACITY_BYTES, threads: int = THREADS
+        self,
+        locate: Callable[[UUID, str], Path],
+        capacity_bytes: int = CAPACITY_BYTES,
+        threads: int = THREADS,
     ) -> None:
-        self._object_store = object_store
+        """`locate` gives the folder of a tenant's release."""
+        self._locate = locate
         self._capacity_bytes = capacity_bytes
         self._loaded: OrderedDict[ReleaseKey, LoadedRelease] = OrderedDict()
         self._loading: dict[ReleaseKey, asyncio.Task[LoadedRelease]] = {}
@@ -69,13 +73,11 @@ class EmbeddedBackend:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _load(self, key: ReleaseKey) -> LoadedRelease:
-        tenant_id, release_id = key
-        folder = object_path(self._object_store, "releases", str(tenant_id), release_id)
         try:
             # Not in the engine's threads: a cold tenant must not delay the others' answers.
-            loaded = await asyncio.to_thread(load_release, folder)
+            loaded = await asyncio.to_thread(load_release, self._locate(*key))
         except Exception as error:
-            unusable = ReleaseUnusable(f"release {release_id} cannot be loaded: {error}")
+            unusable = ReleaseUnusable(f"release {key[1]} cannot be loaded: {error}")
             self._broken[key] = (time.monotonic() + RETRY_BROKEN_AFTER_S, unusable)
             raise unusable from error
         finally:

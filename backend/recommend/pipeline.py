@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,7 @@ from backend.cache import Redis
 from backend.db import Pool
 from backend.errors import Unprocessable
 from backend.inference import EmbeddedBackend
+from backend.object_store import object_path
 from backend.recommend import ladder
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
@@ -58,7 +60,8 @@ class ShopNow(Struct, frozen=True, kw_only=True):
 async def open_recommender(
     settings: Settings, pool: Pool, redis: Redis
 ) -> AsyncGenerator[Recommender]:
-    inference = EmbeddedBackend(settings.object_store)
+    releases = partial(object_path, settings.object_store, "releases")
+    inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
     popular = PopularLists(redis, pool)
     try:
         yield Recommender(

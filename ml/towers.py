@@ -1,4 +1,4 @@
-"""The networks of the two towers: embeddings, and MLP blocks of merlin-models."""
+"""The networks of the two towers: embedding tables and MLP blocks of merlin-models."""
 
 import copy
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ml.features import ItemFeatures
 from ml.interactions import KINDS
-from ml.merlin_adapter import mlp_block, plain_mlp
+from ml.merlin_adapter import build_mlp, build_table, slim
 from ml.onnx_export import export_onnx
 from ml.serving.release import TOWER_HISTORY
 
@@ -18,7 +18,6 @@ CODE_DIM = 16
 CONTEXT_DIM = 8
 HOURS, WEEKDAYS = 24, 7
 HIDDEN = [128]
-INITIAL_RANGE = 0.05
 HIDDEN_AGE = -1e4
 """Attention of padding before the softmax."""
 ITEMS_AT_ONCE = 8192
@@ -29,14 +28,13 @@ class QueryTower(nn.Module):
 
     def __init__(self, n_items: int, n_markets: int, dim: int) -> None:
         super().__init__()
-        self.item_id = _embedding(n_items + 1, dim)
-        self.hour = _embedding(HOURS, CONTEXT_DIM)
-        self.weekday = _embedding(WEEKDAYS, CONTEXT_DIM)
-        self.market = _embedding(n_markets, CONTEXT_DIM)
+        self.item_id = build_table(n_items + 1, dim)
+        self.hour = build_table(HOURS, CONTEXT_DIM)
+        self.weekday = build_table(WEEKDAYS, CONTEXT_DIM)
+        self.market = build_table(n_markets, CONTEXT_DIM)
         self.kind_weight = nn.Parameter(torch.zeros(len(KINDS)))
         self.age_weight = nn.Parameter(torch.tensor(0.5))
-        self.mlp: nn.Module = mlp_block(dim + 3 * CONTEXT_DIM, HIDDEN)
-        self.out = nn.Linear(HIDDEN[-1], dim)
+        self.mlp = build_mlp(dim + 3 * CONTEXT_DIM, HIDDEN, dim)
 
     def forward(
         self, recent_items: Tensor, recent_ages: Tensor, recent_kinds: Tensor, context: Tensor
@@ -51,7 +49,7 @@ class QueryTower(nn.Module):
         pooled = (self.item_id(recent_items) * weights.unsqueeze(2)).sum(dim=1)
         hour, weekday, market = context.unbind(dim=1)
         parts = [pooled, self.hour(hour), self.weekday(weekday), self.market(market)]
-        vector = pooled + self.out(self.mlp(torch.cat(parts, dim=1)))
+        vector = pooled + self.mlp(torch.cat(parts, dim=1))
         return nn.functional.normalize(vector, dim=1)
 
 
@@ -61,10 +59,9 @@ class Towers(nn.Module):
     def __init__(self, items: ItemFeatures, n_markets: int, dim: int) -> None:
         super().__init__()
         self.query = QueryTower(len(items.codes), n_markets, dim)
-        self.codes = nn.ModuleList(_embedding(size, CODE_DIM) for size in items.cardinalities)
+        self.codes = nn.ModuleList(build_table(size, CODE_DIM) for size in items.cardinalities)
         width = dim + CODE_DIM * len(items.cardinalities) + items.dense.shape[1]
-        self.item_mlp = mlp_block(width, HIDDEN)
-        self.item_out = nn.Linear(HIDDEN[-1], dim)
+        self.item_mlp = build_mlp(width, HIDDEN, dim)
         self._item_codes = torch.from_numpy(items.codes.astype(np.int64))
         self._item_dense = torch.from_numpy(items.dense)
 
@@ -74,7 +71,7 @@ class Towers(nn.Module):
         codes = self._item_codes[positions]
         parts = [identity, *(table(codes[:, i]) for i, table in enumerate(self.codes))]
         parts.append(self._item_dense[positions])
-        vector = identity + self.item_out(self.item_mlp(torch.cat(parts, dim=1)))
+        vector = identity + self.item_mlp(torch.cat(parts, dim=1))
         return nn.functional.normalize(vector, dim=1)
 
     def continue_from(self, other: "Towers") -> None:
@@ -92,9 +89,10 @@ class Towers(nn.Module):
         return self.query(**{name: torch.from_numpy(a) for name, a in inputs.items()}).numpy()
 
     def export_query(self, path: Path) -> None:
-        """ONNX of the query tower, any batch size. Merlin's block leaves as plain layers."""
+        """ONNX of the query tower, any batch size; Merlin's blocks leave as plain layers."""
         plain = copy.deepcopy(self.query).eval()
-        plain.mlp = plain_mlp(plain.mlp)
+        for name, block in self.query.named_children():
+            setattr(plain, name, slim(block))
         shape = (2, TOWER_HISTORY)
         example = {
             "recent_items": torch.ones(shape, dtype=torch.int64),
@@ -115,9 +113,3 @@ def logq_loss(
     return nn.functional.cross_entropy(
         logits.masked_fill(same, -torch.inf), torch.arange(len(target))
     )
-
-
-def _embedding(size: int, dim: int) -> nn.Embedding:
-    table = nn.Embedding(size, dim)
-    nn.init.uniform_(table.weight, -INITIAL_RANGE, INITIAL_RANGE)
-    return table

@@ -24,6 +24,7 @@ from backend.events.schemas import (
     Retried,
     StoredEvents,
 )
+from backend.idempotency import SAFE_TO_REPEAT
 
 BEACON_BYTES = 256 * 1024
 
@@ -31,7 +32,13 @@ Cursor = Annotated[str | None, QueryParameter(description="`next_cursor` of the 
 PageSize = Annotated[int, QueryParameter(ge=1, le=200)]
 
 
-@post("/events", status_code=202, guards=[requires("events")], operation_class=EventsOperation)
+@post(
+    "/events",
+    status_code=202,
+    guards=[requires("events")],
+    operation_class=EventsOperation,
+    opt={SAFE_TO_REPEAT: True},
+)
 async def send_events(
     request: AnyRequest, caller: NamedDependency[Caller], intake: NamedDependency[Intake]
 ) -> Response[EventsAnswer] | Response[RejectedEvents]:

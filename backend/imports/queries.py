@@ -111,8 +111,8 @@ async def begin(conn: Connection, import_id: str) -> ImportRun | None:
     record = await conn.fetchrow(
         f"""
         UPDATE import_run
-        SET state = 'running', started_at = clock_timestamp(), progress = 0, rows_read = 0, rows_accepted = 0,
-            rows_written = 0, rows_rejected = 0, rows_removed = 0, warnings = '{{}}'
+        SET state = 'running', started_at = clock_timestamp(), progress = 0, warnings = '{{}}',
+            rows_read = 0, rows_accepted = 0, rows_written = 0, rows_rejected = 0, rows_removed = 0
         WHERE import_id = $1 AND state IN ('queued', 'running')
         RETURNING {COLUMNS}
         """,  # noqa: S608 - a constant

@@ -59,15 +59,20 @@ def enqueue(queue: Celery, tenant_id: TenantId, import_id: str) -> None:
         logger.warning("import %s waits for the queue: %s", import_id, error)
 
 
-async def resume_imports(pool: Pool, queue: Celery) -> None:
+async def resume_imports(
+    pool: Pool, queue: Celery, older_than_s: float = RESUME_EVERY_S
+) -> list[str]:
     """Send imports to the workers that were cut off or never sent. Safe to repeat."""
+    resumed: list[str] = []
     async with directory_connection(pool) as conn:
         everyone = [TenantId(tenant.id) for tenant in await tenants(conn)]
     for tenant_id in everyone:
         async with tenant_connection(pool, tenant_id) as conn:
-            waiting = await queries.unattended(conn, RESUME_EVERY_S)
+            waiting = await queries.unattended(conn, older_than_s)
         for import_id in waiting:
             enqueue(queue, tenant_id, import_id)
+        resumed += waiting
+    return resumed
 
 
 async def read_import(pool: Pool, tenant_id: TenantId, import_id: str) -> ImportRun:

@@ -25,6 +25,8 @@ from backend.tenancy import drain_connection
 
 logger = logging.getLogger(__name__)
 
+LANES = 2
+"""While PostgreSQL works for one, the other reads and decodes."""
 EVENTS_PER_TRANSACTION = 5000
 FEWEST_ENTRIES = 10
 MOST_ENTRIES = 1000
@@ -42,24 +44,26 @@ class Stopped(Exception):
 
 
 async def drain(redis: Redis, pool: Pool, stopping: asyncio.Event) -> None:
-    """Store entries until asked to stop; a begun batch is finished first.
+    """Store entries until asked to stop; a begun batch is finished if the servers answer."""
+    await asyncio.gather(*(_lane(redis, pool, stopping) for _ in range(LANES)))
 
-    Raises Stopped when asked while a server does not answer.
-    """
+
+async def _lane(redis: Redis, pool: Pool, stopping: asyncio.Event) -> None:
     count = FEWEST_ENTRIES
     look_at = 0.0
     clock = asyncio.get_running_loop().time
-    while not stopping.is_set():
-        entries: list[Entry] = []
-        if clock() >= look_at:
-            entries = await patiently(stopping, partial(stream.left_over, redis, count))
-            look_at = clock() + (0 if entries else LOOK_FOR_LEFT_OVER_S)
-        if not entries:
-            entries = await patiently(stopping, partial(stream.fresh, redis, count))
-        for part in parts(entries):
-            await patiently(stopping, partial(store, pool, part))
-            await patiently(stopping, partial(stream.forget, redis, part))
-        count = entries_to_read(entries, count)
+    with contextlib.suppress(Stopped):
+        while not stopping.is_set():
+            entries: list[Entry] = []
+            if clock() >= look_at:
+                entries = await patiently(stopping, partial(stream.left_over, redis, count))
+                look_at = clock() + (0 if entries else LOOK_FOR_LEFT_OVER_S)
+            if not entries:
+                entries = await patiently(stopping, partial(stream.fresh, redis, count))
+            for part in parts(entries):
+                await patiently(stopping, partial(store, pool, part))
+                await patiently(stopping, partial(stream.forget, redis, part))
+            count = entries_to_read(entries, count)
 
 
 async def patiently(stopping: asyncio.Event, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -139,7 +143,7 @@ async def run() -> None:
         loop.add_signal_handler(number, stopping.set)
     redis = open_redis(settings.redis_url)
     with contextlib.suppress(Stopped):
-        pool = await patiently(stopping, lambda: open_pool(settings.drain_database_url, 1))
+        pool = await patiently(stopping, lambda: open_pool(settings.drain_database_url, LANES))
         await drain(redis, pool, stopping)
         await pool.close()
     await redis.aclose()

@@ -37,10 +37,10 @@ class PastEvent(Struct, frozen=True, gc=False):
 async def insert_events(conn: Connection, batches: Sequence[EventBatch]) -> int:
     """Store the events whose id their shop never sent before, and say how many those were.
 
-    Of several with one id the first counts. `conn` is in a transaction: of `tenant_connection`,
+    Of several with one id one counts. `conn` is in a transaction: of `tenant_connection`,
     then all batches are that shop's, or of `drain_connection`. Safe to repeat.
     """
-    records = _first_of_each_id(batches)
+    records = _one_of_each_id(batches)
     await conn.execute(
         """
         CREATE TEMP TABLE incoming_event (
@@ -57,6 +57,7 @@ async def insert_events(conn: Connection, batches: Sequence[EventBatch]) -> int:
         WITH fresh AS (
             INSERT INTO event_key (tenant_id, event_id)
             SELECT tenant_id, event_id FROM incoming_event
+            ORDER BY tenant_id, event_id -- so that two transactions with equal ids cannot deadlock
             ON CONFLICT DO NOTHING
             RETURNING tenant_id, event_id
         )
@@ -74,15 +75,15 @@ async def insert_events(conn: Connection, batches: Sequence[EventBatch]) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def _first_of_each_id(batches: Sequence[EventBatch]) -> Iterable[tuple[object, ...]]:
-    first: dict[tuple[UUID, str], tuple[object, ...]] = {}
+def _one_of_each_id(batches: Sequence[EventBatch]) -> Iterable[tuple[object, ...]]:
+    chosen: dict[tuple[UUID, str], tuple[object, ...]] = {}
     for batch in batches:
         head: tuple[UUID, datetime] = (batch.tenant_id, batch.received_at)
         for row in batch.rows:
             key = (batch.tenant_id, row.event_id)
-            if key not in first:
-                first[key] = head + cast("tuple[object, ...]", astuple(row))
-    return first.values()
+            if key not in chosen:
+                chosen[key] = head + cast("tuple[object, ...]", astuple(row))
+    return chosen.values()
 
 
 Whose = Literal["customer", "session"]

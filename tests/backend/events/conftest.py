@@ -9,7 +9,7 @@ import pytest
 from litestar import Litestar
 
 from backend.db import open_pool
-from backend.events.drain import drain
+from backend.events.drain import LANES, drain
 from backend.migrate import migrate
 from backend.settings import Settings
 from infra.local.postgres import LocalPostgres
@@ -20,7 +20,7 @@ from tests.backend.events.helping import Fragile
 @pytest.fixture
 async def drained(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     """A drain works in the background."""
-    pool = await open_pool(settings.drain_database_url, 1)
+    pool = await open_pool(settings.drain_database_url, LANES)
     work = asyncio.create_task(drain(app.state.redis, pool, asyncio.Event()))
     yield
     work.cancel()
@@ -43,7 +43,9 @@ def fragile_servers(
 
 
 @pytest.fixture
-async def fragile(fragile_servers: tuple[LocalPostgres, LocalRedis], tmp_path: Path) -> Fragile:
+async def fragile(
+    fragile_servers: tuple[LocalPostgres, LocalRedis], tmp_path: Path
+) -> AsyncIterator[Fragile]:
     postgres, redis = fragile_servers
     postgres.start()
     redis.start()
@@ -56,4 +58,7 @@ async def fragile(fragile_servers: tuple[LocalPostgres, LocalRedis], tmp_path: P
         aisle_state_dir=tmp_path,
     )
     await migrate(settings)
-    return Fragile(postgres=postgres, redis=redis, settings=settings)
+    installation = Fragile(postgres=postgres, redis=redis, settings=settings, drains=[])
+    yield installation
+    for process in installation.drains:
+        process.kill()

@@ -62,6 +62,7 @@ class Fragile(Struct, frozen=True, kw_only=True):
     postgres: LocalPostgres
     redis: LocalRedis
     settings: Settings
+    drains: "list[DrainProcess]"
 
     async def stored_ids(self, shop: Shop) -> list[str]:
         conn = await asyncpg.connect(self.postgres.url)
@@ -77,7 +78,9 @@ class Fragile(Struct, frozen=True, kw_only=True):
         return len(await self.stored_ids(shop)) >= count
 
     def start_drain(self) -> "DrainProcess":
-        return DrainProcess(self.settings)
+        drain = DrainProcess(self.settings)
+        self.drains.append(drain)
+        return drain
 
     @asynccontextmanager
     async def web(self, **changes: object) -> AsyncIterator[tuple[Litestar, Shop]]:

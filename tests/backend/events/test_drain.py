@@ -39,8 +39,6 @@ async def test_an_event_sent_twice_counts_once(shop: Shop, pool: Pool, drained: 
 
     await until(is_done)
     assert await stored_ids(pool, shop) == ["e1", "last"]
-    answer = await shop.get("/v1/events", customer_id="ann")
-    assert answer.json()["items"][0]["occurred_at"] == "2026-01-02T03:04:05Z"
 
 
 async def test_two_shops_may_use_the_same_event_ids(

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 WORDS = {
     "int": "a whole number",
-    "float": "a number",
+    "float": "a decimal number",
     "str": "text",
     "bool": "true or false",
     "null": "null",

@@ -287,3 +287,17 @@ async def test_a_change_that_commits_late_is_not_missed(
 
     assert "p00" in meanwhile
     assert not {"p00", "p01"} & set(afterwards)
+
+
+async def test_the_next_answer_comes_from_the_release_switched_to(
+    shop: Shop, serve_release: Serve
+) -> None:
+    await sells_everything(shop)
+    old, new = await serve_release(shop), await serve_release(shop)
+    assert (await asks(shop))["release_id"] == new.name
+
+    await shop.post("/v1/models/rollback", None)
+    assert (await asks(shop))["release_id"] == old.name
+
+    await shop.post(f"/v1/models/{new.name}/promote", None)
+    assert (await asks(shop))["release_id"] == new.name

@@ -209,41 +209,42 @@ async def count_dead_letters(conn: Connection) -> int:
     return await conn.fetchval("SELECT count(*) FROM event_dead_letter")
 
 
+COUNTS = """
+    WITH mine AS (
+        -- Two halves that are everything, each with an index that leads to this shop's rows.
+        SELECT type, product_id, occurred_at FROM event WHERE customer_id IS NOT NULL
+        UNION ALL
+        SELECT type, product_id, occurred_at FROM event
+        WHERE session_id IS NOT NULL AND customer_id IS NULL
+    ), grouped AS MATERIALIZED (
+        SELECT type, product_id, count(*) AS n, min(occurred_at) AS first_at,
+               max(occurred_at) AS last_at
+        FROM mine GROUP BY type, product_id
+    ), typed AS (
+        SELECT type, sum(n)::bigint AS n FROM grouped GROUP BY type
+    ), unknown AS (
+        SELECT product_id, sum(n)::bigint AS n FROM grouped
+        WHERE product_id IS NOT NULL
+          AND NOT EXISTS (SELECT FROM product WHERE product.product_id = grouped.product_id)
+        GROUP BY product_id
+    )
+    SELECT (SELECT count(*) FROM product WHERE deleted_at IS NULL) AS products,
+           (SELECT count(*) FROM customer) AS customers,
+           coalesce(sum(n), 0)::bigint AS total,
+           min(first_at) AS first_at,
+           max(last_at) AS last_at,
+           (SELECT coalesce(jsonb_object_agg(type, n), '{}') FROM typed) AS by_type,
+           (SELECT coalesce(sum(n), 0)::bigint FROM unknown) AS unknown_events,
+           ARRAY(
+               SELECT product_id FROM unknown ORDER BY n DESC, product_id LIMIT 20
+           ) AS unknown_examples
+    FROM grouped
+"""
+
+
 async def counts(conn: Connection) -> Counts:
     """Reads every event of the shop once."""
-    [record] = await conn.fetch(
-        """
-        WITH mine AS (
-            -- Two halves that are everything, each with an index that leads to this shop's rows.
-            SELECT type, product_id, occurred_at FROM event WHERE customer_id IS NOT NULL
-            UNION ALL
-            SELECT type, product_id, occurred_at FROM event
-            WHERE session_id IS NOT NULL AND customer_id IS NULL
-        ), grouped AS MATERIALIZED (
-            SELECT type, product_id, count(*) AS n, min(occurred_at) AS first_at,
-                   max(occurred_at) AS last_at
-            FROM mine GROUP BY type, product_id
-        ), typed AS (
-            SELECT type, sum(n)::bigint AS n FROM grouped GROUP BY type
-        ), unknown AS (
-            SELECT product_id, sum(n)::bigint AS n FROM grouped
-            WHERE product_id IS NOT NULL
-              AND NOT EXISTS (SELECT FROM product WHERE product.product_id = grouped.product_id)
-            GROUP BY product_id
-        )
-        SELECT (SELECT count(*) FROM product WHERE deleted_at IS NULL) AS products,
-               (SELECT count(*) FROM customer) AS customers,
-               coalesce(sum(n), 0)::bigint AS total,
-               min(first_at) AS first_at,
-               max(last_at) AS last_at,
-               (SELECT coalesce(jsonb_object_agg(type, n), '{}') FROM typed) AS by_type,
-               (SELECT coalesce(sum(n), 0)::bigint FROM unknown) AS unknown_events,
-               ARRAY(
-                   SELECT product_id FROM unknown ORDER BY n DESC, product_id LIMIT 20
-               ) AS unknown_examples
-        FROM grouped
-        """
-    )
+    [record] = await conn.fetch(COUNTS)
     unknown = UnknownProducts(events=record["unknown_events"], examples=record["unknown_examples"])
     return Counts(
         products=record["products"],

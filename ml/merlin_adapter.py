@@ -1,28 +1,203 @@
-"""merlin-models behind one module: its blocks, with its known bugs wrapped."""
+"""The only module that knows merlin.models: builds its networks, wraps its faults, copies it slim.
+
+Importing Merlin takes many seconds, so it happens inside the functions.
+
+Faults of merlin-models 23.12 that are dealt with here, each with a regression test:
+- the Lightning hooks format an enum into the name of an attribute;
+- embedding tables start at N(0, 1), from which a DLRM does not recover;
+- a table looks up each feature alone, and the gradient of every slice is as large as the whole,
+  so the cost grows with the square of the number of fields;
+- tensors are joined in the order of their names, whatever order they are given in.
+"""
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Dict, NamedTuple, cast  # noqa: UP035 - see _StackFields
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ml.networks import DotWithMixtures, SlimDlrm
+
+LARGEST_INITIAL = 0.05
 
 
-def mlp_block(width: int, units: list[int]) -> nn.Module:
-    """Merlin's MLPBlock (ReLU after each layer) for inputs of `width`, sizes settled."""
+class DlrmShape(NamedTuple):
+    """Sizes of a DLRM."""
+
+    continuous: int
+    fields: int
+    rows: int
+    """Rows of the one table that holds the values of all fields."""
+    dim: int
+    mixtures: int
+    bottom: tuple[int, ...]
+    """Hidden units of the bottom MLP, which ends in `dim`."""
+    top: tuple[int, ...]
+    dropout: float
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Merlin and its dependencies are known to say, and nothing else."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # merlin announces the frameworks that are absent
-        from merlin.models.torch.blocks.mlp import MLPBlock
+        warnings.filterwarnings("ignore", r".*dtype mappings did not load", UserWarning)
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"The inner type of a container is lost", UserWarning)
+        warnings.filterwarnings("ignore", r"Lazy modules are a new feature", UserWarning)
+        warnings.filterwarnings("ignore", "", DeprecationWarning, module=r"stringcase|betterproto")
+        yield
 
-        block = MLPBlock(units)
-        block(torch.zeros((2, width)))
+
+def build_dlrm(shape: DlrmShape) -> nn.Module:
+    """Merlin's DLRMModel (Naumov et al. 2019), initialised and ready to train.
+
+    Its fields share one table and arrive together; see `dlrm_logits`.
+    """
+    with quiet():
+        import merlin.models.torch as mm
+        from merlin.models.torch.blocks.dlrm import InteractionBlock
+        from merlin.schema import ColumnSchema
+
+        model = _hooked(mm.DLRMModel)(
+            _dlrm_schema(shape),
+            dim=shape.dim,
+            bottom_block=mm.MLPBlock([*shape.bottom, shape.dim]),
+            top_block=mm.MLPBlock(list(shape.top), dropout=shape.dropout),
+            output_block=mm.BinaryOutput(ColumnSchema("label")),
+        )
+        table = _one(model, mm.EmbeddingTable)
+        table.seq_combiner, table.has_combiner = None, False  # keep the fields apart
+        block = model.first()
+        dot = DotWithMixtures(shape.fields + 1, shape.mixtures)
+        block.values[1] = InteractionBlock(_StackFields(), dot, prepend_agg=False)
+        model.to(torch.float32)
+        dlrm_logits(
+            model, torch.zeros(2, shape.continuous), torch.zeros(2, shape.fields, dtype=torch.long)
+        )
+    calm_embeddings(model)
+    return model
+
+
+def dlrm_logits(model: Any, dense: Tensor, fields: Tensor) -> Tensor:  # noqa: ANN401 - Merlin's
+    """Logits, (n,), before the sigmoid with which Merlin's BinaryOutput ends.
+
+    dense: (n, continuous). fields: (n, fields), rows of the table.
+    """
+    hidden = model.first()({"dense": dense, "fields": fields})
+    return model.last().values[0](hidden).squeeze(1)
+
+
+def slim_dlrm(model: Any) -> SlimDlrm:  # noqa: ANN401 - Merlin's
+    """A copy without Merlin that gives the same logits."""
+    block, output = model.first(), model.last()
+    branches = block.values[0].branches
+    return SlimDlrm(
+        table=_copied(_one(branches["categorical"], nn.Embedding)),
+        bottom=_plain(branches["continuous"]),
+        dot=_copied(_one(block, DotWithMixtures)),
+        top=nn.Sequential(*_plain(block.values[2]), *_plain(output.values[0])),
+    )
+
+
+def build_table(rows: int, dim: int) -> nn.Module:
+    """Merlin's EmbeddingTable: tensors of rows to vectors."""
+    with quiet():
+        import merlin.models.torch as mm
+
+        table = mm.EmbeddingTable(dim, _categorical("rows", rows))
+    calm_embeddings(table)
+    return table
+
+
+def build_mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Module:
+    """Merlin's MLPBlocks: ReLU after each hidden layer, none after the last."""
+    with quiet():
+        import merlin.models.torch as mm
+        from merlin.models.torch.block import Block
+
+        block = Block(mm.MLPBlock(list(hidden)), mm.MLPBlock([outputs], activation=cast(Any, None)))
+        block(torch.zeros(2, inputs))
     return block
 
 
-def plain_mlp(block: nn.Module) -> nn.Sequential:
-    """The same layers without Merlin, sharing the weights: what ONNX export understands."""
-    layers: list[nn.Module] = []
-    for module in block.modules():
-        if isinstance(module, nn.Linear):
-            plain = nn.Linear(module.in_features, module.out_features)
-            plain.weight, plain.bias = module.weight, module.bias
-            layers += [plain, nn.ReLU()]
-    return nn.Sequential(*layers)
+def slim(block: nn.Module) -> nn.Module:
+    """A plain copy of a table (nn.Embedding) or of MLPBlocks (nn.Sequential)."""
+    plain = _plain(block)
+    return plain[0] if len(plain) == 1 else plain
+
+
+def calm_embeddings(module: nn.Module) -> None:
+    """Start embeddings at U(-0.05, 0.05)."""
+    for table in module.modules():
+        if isinstance(table, nn.Embedding):
+            nn.init.uniform_(table.weight, -LARGEST_INITIAL, LARGEST_INITIAL)
+
+
+class _StackFields(nn.Module):
+    """The bottom MLP's output and the field vectors as one list: (n, 1 + fields, dim)."""
+
+    # Merlin tells by this very annotation that a dictionary may be handed in
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        return torch.cat([inputs["continuous"].unsqueeze(1), inputs["fields"]], dim=1)
+
+
+def _hooked(model_class: Any) -> Any:  # noqa: ANN401 - Merlin's
+    """The class with Lightning hooks that also work where an enum formats as its full name."""
+
+    class Hooked(model_class):
+        def setup(self, stage: Any) -> None:  # noqa: ANN401 - TrainerFn, or its value
+            super().setup(getattr(stage, "value", stage))
+
+        def teardown(self, stage: Any) -> None:  # noqa: ANN401 - TrainerFn, or its value
+            super().teardown(getattr(stage, "value", stage))
+
+    return Hooked
+
+
+def _dlrm_schema(shape: DlrmShape) -> Any:  # noqa: ANN401 - Merlin's
+    import merlin.dtypes as md
+    from merlin.schema import ColumnSchema, Schema, Tags
+
+    dense = ColumnSchema("dense", dtype=md.float32, tags=[Tags.CONTINUOUS])
+    return Schema([_categorical("fields", shape.rows), dense])
+
+
+def _categorical(name: str, rows: int) -> Any:  # noqa: ANN401 - Merlin's
+    import merlin.dtypes as md
+    from merlin.schema import ColumnSchema, Tags
+
+    domain = {"min": 0, "max": rows - 1, "name": name}  # the maximum is included
+    return ColumnSchema(
+        name, dtype=md.int64, tags=[Tags.CATEGORICAL], properties={"domain": domain}
+    )
+
+
+def _one(module: nn.Module, kind: type) -> Any:  # noqa: ANN401 - an instance of `kind`
+    found = [part for part in module.modules() if isinstance(part, kind)]
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} parts are {kind.__name__}, not one")
+    return found[0]
+
+
+def _plain(block: nn.Module) -> nn.Sequential:
+    """Copies of the layers of `block` that compute something, in their order."""
+    kinds = (nn.Embedding, nn.Linear, nn.ReLU, nn.Dropout)
+    return nn.Sequential(*(_copied(part) for part in block.modules() if isinstance(part, kinds)))
+
+
+def _copied(layer: nn.Module) -> Any:  # noqa: ANN401 - a layer of the same kind
+    """A fresh layer with the same weights; LazyLinear becomes Linear."""
+    if isinstance(layer, nn.Linear):
+        copy: nn.Module = nn.Linear(layer.in_features, layer.out_features)
+    elif isinstance(layer, nn.Embedding):
+        copy = nn.Embedding(layer.num_embeddings, layer.embedding_dim)
+    elif isinstance(layer, DotWithMixtures):
+        copy = DotWithMixtures(*layer.mix.shape)
+    elif isinstance(layer, nn.Dropout):
+        copy = nn.Dropout(layer.p)
+    else:
+        copy = nn.ReLU()
+    copy.load_state_dict(layer.state_dict())
+    return copy.train(layer.training)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ml.features import ItemFeatures
 from ml.interactions import KINDS
 from ml.merlin_adapter import build_mlp, build_table, slim
-from ml.onnx_export import export_onnx
+from ml.onnx_files import export_onnx
 from ml.serving.release import TOWER_HISTORY
 
 CODE_DIM = 16

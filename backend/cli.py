@@ -74,10 +74,10 @@ def list_tenants() -> None:
         async with directory_connection(pool) as conn:
             return await queries.tenants(conn)
 
-    table = Table("slug", "name", "id")
-    for tenant in with_pool(read):
-        table.add_row(tenant.slug, tenant.name, str(tenant.id))
-    Console(highlight=False, markup=False).print(table)
+    show(
+        ["slug", "name", "id"],
+        [[tenant.slug, tenant.name, str(tenant.id)] for tenant in with_pool(read)],
+    )
 
 
 @main.group("key")
@@ -111,17 +111,17 @@ def create_key_command(slug: str, kind: KeyKind, mode: KeyMode, origins: tuple[s
 @tenant_option
 def list_keys_command(slug: str) -> None:
     """List a merchant's keys; the keys themselves are not kept."""
-    table = Table("id", "key", "scopes", "origins", "made", "revoked")
-    for key in with_tenant(slug, list_keys):
-        table.add_row(
+    rows = [
+        [
             key.key_id,
             f"ak_{key.mode}_{key.kind}_…{key.last_four}",
-            " ".join(key.scopes),
-            " ".join(key.origins),
             f"{key.created_at:%Y-%m-%d %H:%M}",
             "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d %H:%M}",
-        )
-    Console(highlight=False, markup=False).print(table)
+            " ".join(key.origins),
+        ]
+        for key in with_tenant(slug, list_keys)
+    ]
+    show(["id", "key", "made", "revoked", "origins"], rows)
 
 
 @key_group.command("revoke")
@@ -165,6 +165,17 @@ def evaluate(context: click.Context) -> None:
     """Train on a folder's past and answer for its future, to be graded."""
     # Another program: the backend never loads training code.
     os.execv(sys.executable, [sys.executable, "-m", "ml.evaluate", *context.args])  # noqa: S606
+
+
+def show(columns: list[str], rows: list[list[str]]) -> None:
+    """A table; whole lines when a program reads it."""
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 200
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def with_tenant(slug: str, work: Callable[[Pool, TenantId], Awaitable[Answer]]) -> Answer:

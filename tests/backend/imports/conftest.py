@@ -1,7 +1,6 @@
 """Imports through HTTP, carried out as a worker would."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx
 import msgspec
@@ -13,16 +12,19 @@ from backend.imports.work import run_import
 from tests.conftest import Shop
 
 Import = Callable[..., Awaitable[ImportRun]]
+Work = Callable[[Shop, str], Awaitable[None]]
 
 
-async def send(shop: Shop, kind: str, form: str, content: bytes, **params: Any) -> httpx.Response:
+async def send(
+    shop: Shop, kind: str, form: str, content: bytes, **params: str | bool
+) -> httpx.Response:
     return await shop.api.post(
         "/v1/imports", params={"kind": kind, "format": form, **params}, content=content
     )
 
 
 @pytest.fixture
-def work(app: Litestar) -> Callable[[Shop, str], Awaitable[None]]:
+def work(app: Litestar) -> Work:
     """Do what the worker does when it is sent an import."""
 
     async def run(shop: Shop, import_id: str) -> None:
@@ -34,10 +36,12 @@ def work(app: Litestar) -> Callable[[Shop, str], Awaitable[None]]:
 
 
 @pytest.fixture
-def imported(shop: Shop, work: Callable[[Shop, str], Awaitable[None]]) -> Import:
+def imported(shop: Shop, work: Work) -> Import:
     """Send a file and wait for its import to end."""
 
-    async def send_and_work(kind: str, form: str, content: bytes, **params: Any) -> ImportRun:
+    async def send_and_work(
+        kind: str, form: str, content: bytes, **params: str | bool
+    ) -> ImportRun:
         answer = await send(shop, kind, form, content, **params)
         assert answer.status_code == 202, answer.text
         import_id = answer.json()["import_id"]

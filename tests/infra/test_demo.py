@@ -157,9 +157,9 @@ def test_the_comparison_names_who_serves_and_how_sure_it_is() -> None:
     )
     output = io.StringIO()
 
-    Console(file=output, width=120).print(demo.comparison(model))
+    Console(file=output, width=80).print(demo.comparison(model))
 
     said = output.getvalue()
     assert "own models (serves)" in said
-    assert "+31% [+20%, +40%] over EASE" in said
+    assert "+31% (+20% to +40%)" in said
     assert said.index("own models (serves)") < said.index("0.1000")

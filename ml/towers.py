@@ -12,7 +12,7 @@ from ml.features import ItemFeatures
 from ml.interactions import KINDS
 from ml.merlin_adapter import build_mlp, build_table, slim
 from ml.onnx_files import export_onnx
-from ml.serving.release import TOWER_HISTORY
+from ml.serving.release import TOWER_HISTORY, TowerInputs
 
 CODE_DIM = 16
 CONTEXT_DIM = 8
@@ -85,7 +85,7 @@ class Towers(nn.Module):
         return torch.cat(rows).numpy()
 
     @torch.no_grad()
-    def query_vectors(self, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    def query_vectors(self, inputs: TowerInputs) -> NDArray[np.float32]:
         return self.query(**{name: torch.from_numpy(a) for name, a in inputs.items()}).numpy()
 
     def export_query(self, path: Path) -> None:

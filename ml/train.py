@@ -11,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ml import gate, statistics
 from ml.baselines import BASELINES, content_neighbours
@@ -124,7 +124,7 @@ def train_shop(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> T
     )
     clock.lap("retrieval")
     both = stack(_groups(earlier), _groups(later))
-    ranker = _fit(both, config, part(report, "ranker", 0.5, 0.5))
+    ranker = _fit(both, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
     metrics = Metrics(
         gate=verdict,
@@ -229,6 +229,12 @@ def _groups(window: Window) -> Candidates:
 def _fit(groups: Candidates, config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
     kept, held = split_groups(groups, HELD_OUT, config.seed)
     return train_ranker(kept, held, config.ranker, report)
+
+
+def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
+    """The configuration with as many epochs as the judged ranker was best after."""
+    epochs = int(np.argmax(judged.curve["valid_ndcg"])) + 1
+    return structs.replace(config, ranker=structs.replace(config.ranker, epochs=epochs))
 
 
 def _judge(shop: Shop, ranker: TrainedRanker, window: Window, report: Report) -> Gate:

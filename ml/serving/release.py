@@ -1,5 +1,6 @@
 """A release in memory: verified, loaded, ready to answer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,8 @@ from ml.serving.tables import Tables, position_index
 from ml.serving.tables_files import load_tables
 
 OWN_MODELS = "own-models"
+TowerInputs = Mapping[str, NDArray[np.int64] | NDArray[np.float32]]
+"""Name of each input of the query tower → its array."""
 TOWER_HISTORY = 20
 """Interactions the query tower looks at, newest first."""
 
@@ -71,7 +74,7 @@ class LoadedRelease:
         return np.interp(logits, table.logits, table.probabilities).astype(np.float32)
 
 
-def tower_inputs(shoppers: list[Shopper]) -> dict[str, NDArray[np.generic]]:
+def tower_inputs(shoppers: list[Shopper]) -> TowerInputs:
     """Inputs of the query tower for a batch: item 0 is padding, so positions are shifted by 1."""
     items = np.zeros((len(shoppers), TOWER_HISTORY), np.int64)
     kinds = np.zeros((len(shoppers), TOWER_HISTORY), np.int64)

@@ -52,7 +52,10 @@ class CandidateCache:
             return None
         if not isinstance(stored, bytes):
             return None
-        answer = self._decoder.decode(stored)
+        try:
+            answer = self._decoder.decode(stored)
+        except msgspec.DecodeError:
+            return None  # written by another version of the product
         self._keep(key, answer)
         return answer
 

@@ -110,7 +110,10 @@ class PopularLists:
             return None
         if not isinstance(stored, bytes):
             return None
-        return msgspec.msgpack.decode(stored, type=list[PopularProduct])
+        try:
+            return msgspec.msgpack.decode(stored, type=list[PopularProduct])
+        except msgspec.DecodeError:
+            return None  # written by another version of the product
 
     async def _write(self, name: str, products: list[PopularProduct]) -> None:
         try:

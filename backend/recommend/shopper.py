@@ -1,5 +1,8 @@
 """Who asks: what the shopper did before, from events and from the call itself."""
 
+import logging
+
+import msgspec
 from msgspec import Struct
 
 from backend.cache import Redis
@@ -8,6 +11,8 @@ from backend.events.recent import shopper_history
 from backend.recommend.schemas import RecentInteraction, RecommendationRequest
 from backend.tenancy import TenantId
 from ml.serving.request import Interaction, Purchase
+
+logger = logging.getLogger(__name__)
 
 
 class Shopper(Struct, frozen=True, kw_only=True):
@@ -24,7 +29,14 @@ async def read_shopper(
     """What is stored about the shopper; whatever of it can be read."""
     if request.customer_id is None and request.session_id is None:
         return Shopper()
-    history = await shopper_history(redis, pool, tenant_id, request.customer_id, request.session_id)
+    try:
+        history = await shopper_history(
+            redis, pool, tenant_id, request.customer_id, request.session_id
+        )
+    except msgspec.DecodeError as error:
+        # Another version of the product wrote it: an answer with less is better than none.
+        logger.warning("a shopper's stored behaviour cannot be read: %s", error)
+        return Shopper(is_complete=False)
     return Shopper(
         recent=[
             Interaction(product_id=i.product_id, kind=i.type, occurred_at_s=i.occurred_at_s)

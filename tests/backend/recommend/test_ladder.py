@@ -1,6 +1,7 @@
 """What answers when something better is missing or fails."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,7 +15,7 @@ from backend.recommend.pipeline import Recommender, open_recommender, recommend
 from backend.recommend.schemas import RecommendationRequest, Recommendations
 from backend.settings import Settings
 from backend.tenancy import tenant_connection
-from tests.backend.recommend.asking import asks, names, sells_everything
+from tests.backend.recommend.asking import asks, names, sells_everything, sends
 from tests.backend.recommend.conftest import Serve
 from tests.conftest import Shop
 
@@ -228,3 +229,23 @@ async def test_a_release_is_loaded_once_however_many_ask(
 
     assert len(loads) == 1
     assert {answer.release_id for answer in answers} != {None}
+
+
+async def test_what_another_version_left_in_redis_fails_no_request(
+    shop: Shop, app: Litestar, serve_release: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sells_everything(shop)
+    await serve_release(shop)
+    redis = app.state.redis
+    await sends(shop, "view", "p03", customer_id="ann")
+    await asks(shop, customer_id="ann")
+    async for key in redis.scan_iter(f"t:{shop.tenant_id}:*"):
+        if await redis.type(key) == b"string" and b"candidates" in key:
+            await redis.set(key, b"\xc1 of another version")
+        if await redis.type(key) == b"zset":
+            await redis.zadd(key, {b"\xc1 of another version": 1})
+    monkeypatch.setattr(app.state.recommender.parts.cache, "_kept", OrderedDict())
+
+    answer = await asks(shop, customer_id="ann", limit=5)
+
+    assert len(answer["items"]) == 5

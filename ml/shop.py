@@ -99,7 +99,7 @@ def _positions(values: pa.ChunkedArray, within: list[str]) -> NDArray[np.int32]:
 def _markets(customers: pa.Table, shopper_ids: list[str]) -> tuple[list[str], NDArray[np.int16]]:
     names = _distinct(customers["country"])
     row = _positions(
-        pa.chunked_array([shopper_ids]),
+        pa.chunked_array([pa.array(shopper_ids, pa.string())]),
         [str(customer) for customer in customers["customer_id"].to_pylist()],
     )
     code = _positions(customers["country"], names) + 1

@@ -4,7 +4,7 @@ PostgreSQL shows and accepts rows of one tenant only (forced row-level security 
 `app.tenant_id`), Redis keys carry the tenant in front. Nothing else reaches tenant data.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import NewType
 from uuid import UUID
@@ -50,9 +50,19 @@ async def drain_connection(pool: Pool) -> AsyncGenerator[Connection]:
 
 def tenant_key(tenant_id: TenantId, *parts: str) -> str:
     """Redis key of one tenant. Parts are escaped, so no two part lists share a key."""
-    return "t:" + ":".join(
-        [str(tenant_id), *(part.replace("%", "%25").replace(":", "%3A") for part in parts)]
-    )
+    return ":".join([f"t:{tenant_id}", *map(_escaped, parts)])
+
+
+def tenant_keys(tenant_id: TenantId, *parts: str) -> Callable[[str], str]:
+    """`tenant_key` but for its last part, for where many keys differ in that alone."""
+    start = tenant_key(tenant_id, *parts) + ":"
+    return lambda last: start + _escaped(last)
+
+
+def _escaped(part: str) -> str:
+    if "%" in part or ":" in part:
+        return part.replace("%", "%25").replace(":", "%3A")
+    return part
 
 
 async def refuse_unsafe_role(pool: Pool) -> None:

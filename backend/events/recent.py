@@ -17,10 +17,11 @@ from backend.events import queries
 from backend.events.history import Lately, ShopperHistory, StoredHistory, merge, summarise
 from backend.events.queries import NO_CHOICE, Whose
 from backend.events.schemas import EventBatch
-from backend.tenancy import TenantId, tenant_connection, tenant_key
+from backend.tenancy import TenantId, tenant_connection, tenant_key, tenant_keys
 
 logger = logging.getLogger(__name__)
 
+LATELY_OF = "lately"
 MOST_LATELY = 200
 LATELY_S = 7 * 24 * 3600
 STORED_S = 3600
@@ -36,13 +37,14 @@ class Warm(Struct, frozen=True, kw_only=True):
     lately: list[tuple[Lately, float]]
 
 
-LATELY = msgspec.msgpack.Decoder(Lately)
+LATELY = msgspec.json.Decoder(Lately)
+LATELY_ENCODER = msgspec.json.Encoder()
 STORED = msgspec.msgpack.Decoder(StoredHistory)
 ENCODER = msgspec.msgpack.Encoder()
 
 
 def lately_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
-    return tenant_key(tenant_id, "lately", whose, shopper_id)
+    return tenant_key(tenant_id, LATELY_OF, whose, shopper_id)
 
 
 def history_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
@@ -54,19 +56,23 @@ def revision_key(tenant_id: TenantId) -> str:
     return tenant_key(tenant_id, "events", "revision")
 
 
-def lately_by_shopper(batch: EventBatch) -> dict[str, list[bytes | float]]:
+def lately_by_shopper(batch: EventBatch) -> dict[str, list[str | float]]:
     """Scores and members, alternating, to add to the sorted set under each key."""
     tenant_id = TenantId(batch.tenant_id)
-    added: dict[str, list[bytes | float]] = {}
+    of_customer = tenant_keys(tenant_id, LATELY_OF, "customer")
+    of_session = tenant_keys(tenant_id, LATELY_OF, "session")
+    added: dict[str, list[str | float]] = {}
     for row in batch.rows:
         if row.product_id is None or row.type in NO_CHOICE:
             continue
-        if row.customer_id is not None:
-            key = lately_key(tenant_id, "customer", row.customer_id)
-        else:
-            key = lately_key(tenant_id, "session", row.session_id or "")
-        member = ENCODER.encode(Lately(row.event_id, row.type, row.product_id, row.quantity))
-        added.setdefault(key, []).extend((row.occurred_at.timestamp(), member))
+        customer_id = row.customer_id
+        key = of_session(row.session_id or "") if customer_id is None else of_customer(customer_id)
+        member = Lately(row.event_id, row.type, row.product_id, row.quantity)
+        scored = added.get(key)
+        if scored is None:
+            scored = added[key] = []
+        scored.append(row.occurred_at.timestamp())
+        scored.append(LATELY_ENCODER.encode(member).decode())
     return added
 
 

@@ -23,16 +23,15 @@ RawEntry = tuple[bytes, dict[bytes, bytes]]
 ENCODER = msgspec.msgpack.Encoder(uuid_format="bytes")
 DECODER = msgspec.msgpack.Decoder(EventBatch)
 
-# One command, so an event is never in the stream without being in the shopper's recent behaviour.
+# One command, so an event is never in the stream without being in what its shopper did lately.
+# Shoppers come in one argument: hundreds of arguments would cost more than all the rest.
 APPEND = """
 redis.call('XADD', KEYS[1], '*', 'tenant', ARGV[1], 'batch', ARGV[2])
-local at = 5
-for shopper = 2, #KEYS do
-    local last = at + tonumber(ARGV[at])
-    redis.call('ZADD', KEYS[shopper], 'NX', unpack(ARGV, at + 1, last))
-    redis.call('ZREMRANGEBYRANK', KEYS[shopper], 0, -1 - tonumber(ARGV[3]))
-    redis.call('EXPIRE', KEYS[shopper], ARGV[4])
-    at = last + 1
+for key, scored in pairs(cmsgpack.unpack(ARGV[3])) do
+    if redis.call('ZADD', key, 'NX', unpack(scored)) > 0 then
+        redis.call('ZREMRANGEBYRANK', key, 0, -1 - ARGV[4])
+        redis.call('EXPIRE', key, ARGV[5])
+    end
 end
 """
 
@@ -69,13 +68,10 @@ def decode(payload: bytes) -> EventBatch:
 
 async def append(redis: Redis, batch: EventBatch, payload: bytes) -> None:
     """Add one entry to the stream, and its events to what their shoppers did lately."""
-    keys = [STREAM]
-    values: list[bytes | str | int | float] = [str(batch.tenant_id), payload, MOST_LATELY, LATELY_S]
-    for key, scored in lately_by_shopper(batch).items():
-        keys.append(key)
-        values.append(len(scored))
-        values.extend(scored)
-    await redis.eval(APPEND, len(keys), *keys, *values)
+    lately = ENCODER.encode(lately_by_shopper(batch))
+    await redis.eval(
+        APPEND, 1, STREAM, str(batch.tenant_id), payload, lately, MOST_LATELY, LATELY_S
+    )
 
 
 async def fresh(redis: Redis, count: int) -> list[Entry]:

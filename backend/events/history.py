@@ -36,7 +36,7 @@ class ShopperHistory(Struct, frozen=True, kw_only=True):
     """Whether PostgreSQL or its copy could be read."""
 
 
-class Lately(Struct, frozen=True, array_like=True):
+class Lately(Struct, frozen=True, array_like=True, gc=False):
     """Member of a shopper's sorted set; the score is the time. Without it, so that an event sent
     again with another time stays one."""
 

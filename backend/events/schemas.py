@@ -115,7 +115,7 @@ class EventBatch(Struct, frozen=True, kw_only=True, array_like=True):
 Status = Literal["accepted", "duplicate", "rejected"]
 
 
-class RowResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RowResult(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one event, in the order they were sent."""
 
     status: Annotated[Status, Meta(description="`duplicate`: its id came before in this batch")]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -38,13 +39,23 @@ from backend.imports.routes import router as imports_router
 from backend.queue import open_queue
 from backend.recommend.pipeline import open_recommender
 from backend.recommend.routes import router as recommend_router
-from backend.reference import reference
+from backend.reference import describe_problems, reference
 from backend.settings import Settings, read_settings
 from backend.storefront.routes import shop_page
 from backend.tenancy import refuse_unsafe_role
 from backend.training.routes import router as training_router
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
+
+FAILURES: dict[int | type[Exception], Any] = {
+    Refusal: render_refusal,
+    AnsweredBefore: render_answered_before,
+    ValidationException: render_invalid,
+    HTTPException: render_http_exception,
+    RecursionError: render_too_deep,
+    **dict.fromkeys((*UNREACHABLE, RedisError), render_unreachable),
+    Exception: render_unexpected,
+}
 
 
 async def provide_pool(state: State) -> Pool:
@@ -84,7 +95,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             await redis.aclose()
             await pool.close()
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             live,
             ready,
@@ -101,18 +112,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "pool": Provide(provide_pool),
             "redis": Provide(provide_redis),
         },
-        exception_handlers={
-            Refusal: render_refusal,
-            AnsweredBefore: render_answered_before,
-            ValidationException: render_invalid,
-            HTTPException: render_http_exception,
-            RecursionError: render_too_deep,
-            **dict.fromkeys((*UNREACHABLE, RedisError), render_unreachable),
-            Exception: render_unexpected,
-        },
+        exception_handlers=FAILURES,
         middleware=[decompressing, remembering],
         before_request=claim_if_named,
         before_send=[add_headers],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=reference(),
     )
+    describe_problems(app)
+    return app

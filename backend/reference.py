@@ -3,15 +3,40 @@
 from typing import Any
 
 import msgspec
-from litestar.openapi import OpenAPIConfig
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.spec import (
     Components,
     OpenAPIMediaType,
     RequestBody,
     SecurityScheme,
 )
+from litestar.routes import HTTPRoute
+
+from backend.errors import Problem
 
 JsonSchema = dict[str, Any]
+
+PROBLEMS = {
+    status: ResponseSpec(
+        data_container=Problem,
+        media_type="application/problem+json",
+        description=description,
+        generate_examples=False,
+    )
+    for status, description in {
+        400: "The form is wrong; `detail` and `pointer` name the place",
+        401: "No known API key",
+        403: "The key may not do this",
+        404: "No such thing in this shop",
+        409: "In conflict with another request, see `code`",
+        413: "Too large",
+        422: "The form is right, the meaning is not",
+        429: "Too many calls; `Retry-After` says how long to wait",
+        503: "Cannot be done at the moment; `Retry-After` says how long to wait",
+    }.items()
+}
+"""Every route may answer these."""
 
 
 def reference() -> OpenAPIConfig:
@@ -31,6 +56,14 @@ def reference() -> OpenAPIConfig:
         ),
         security=[{"key": []}],
     )
+
+
+def describe_problems(app: Litestar) -> None:
+    """Litestar has no place for answers that every route may give."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                handler.responses = {**PROBLEMS, **(handler.responses or {})}
 
 
 def body_of(row: type[msgspec.Struct], example: JsonSchema) -> RequestBody:

@@ -61,6 +61,10 @@ async def test_the_reference_describes_the_api(anyone: httpx.AsyncClient) -> Non
     for path in ("/v1/products", "/v1/customers", "/v1/inventory", "/v1/imports", "/v1/events"):
         content = reference["paths"][path]["post"]["requestBody"]["content"]
         assert any("example" in media_type for media_type in content.values()), path
+    refusals = reference["paths"]["/v1/products"]["get"]["responses"]
+    for status in ("400", "401", "429", "503"):
+        content = refusals[status]["content"]["application/problem+json"]
+        assert content["schema"]["$ref"].endswith("/Problem")
     assert (await anyone.get("/schema")).status_code == 200
 
 

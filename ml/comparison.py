@@ -84,8 +84,9 @@ def quality_of_baseline(
         scores = np.array(score_rows(chunk), np.float32)
         for row, shopper in enumerate(chunk):
             bought = book.shopper(int(shopper), 0).bought
-            scores[row, bought] = -np.inf
-            top = best(scores[row], LIST_LENGTH)
+            allowed = np.ones(n_items, bool)
+            allowed[bought] = False
+            top = best(scores[row], allowed, LIST_LENGTH)
             top = top[np.lexsort((top, -scores[row, top]))]
             goal = np.setdiff1d(wanted[int(shopper)], bought)
             lists[start + row, : len(top)] = top

@@ -26,17 +26,18 @@ class RankerConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
     threads: int = 1
     kind: RankerKind = "dlrm"
-    epochs: int = 6
+    epochs: int = 3
+    """The learning rate falls to nothing over them."""
     patience: int = 2
     """Epochs without a better NDCG on the held-out shoppers after which training stops."""
     groups_at_once: int = 32
-    negatives: int = 100
+    negatives: int = 60
     """Per group and epoch, drawn anew."""
     pointwise: float = 0.3
     """Weight of the pointwise loss beside the listwise one."""
     learning_rate: float = 1e-3
     weight_decay: float = 0.1
-    dropout: float = 0.2
+    dropout: float = 0.4
     bins: int = 32
     dim: int = 8
     mixtures: int = 8
@@ -186,6 +187,8 @@ def _fit(
         losses: list[float] = []
         trainable.module.train()
         for done, batch in _batches(train, buckets, inputs, config, rng):
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = config.learning_rate * (1 - (epoch + done) / (config.epochs + 1))
             loss = ranking_loss(
                 trainable.logits(batch.dense, batch.fields), batch, config.pointwise
             )

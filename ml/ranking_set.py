@@ -109,10 +109,10 @@ def _describe(
     tables: Tables, shopper: Shopper, vector: NDArray[np.float32], mode: Mode
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     scores = source_scores(tables, shopper, vector)
-    showable = scores.copy()
+    allowed = np.ones(len(tables.product_ids), bool)
     if mode == "new":
-        showable[:, shopper.bought] = -np.inf
-    candidates = merge_candidates(showable, LIST_LENGTH)
+        allowed[shopper.bought] = False
+    candidates = merge_candidates(scores, allowed, LIST_LENGTH)
     found = candidate_features(
         tables, shopper, scores, candidates, tables.cut_s, repeat=mode == "repeat"
     )

@@ -113,6 +113,10 @@ def only_one(lock: Path) -> Generator[None]:
         yield
 
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Small products of matrices in many processes: more threads wait for each other."""
+
+
 def product_environment(services: Services, state_dir: Path) -> dict[str, str]:
     """What the product and the `aisle` command need; also written to the state folder."""
     logins = remembered_logins(state_dir / "logins.json")
@@ -125,7 +129,7 @@ def product_environment(services: Services, state_dir: Path) -> dict[str, str]:
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     write_private(state_dir / "environment", lines.encode())
     inherited = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return {**inherited, "PYTHONUNBUFFERED": "1", **settings}
+    return {**inherited, **ONE_THREAD, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def remembered_logins(path: Path) -> Logins:

@@ -57,12 +57,11 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     )
     scores = source_scores(release.tables, shopper, release.query_vector(shopper))
     watch.lap("retrieve")
-    showable = scores.copy()
-    showable[:, _blocked(release, request, shopper)] = -np.inf
+    allowed = _allowed(release, request, shopper)
     watch.lap("filter")
     rung = _rung(release, request, shopper)
     if rung == OWN_MODELS:
-        candidates = merge_candidates(showable, request.limit)
+        candidates = merge_candidates(scores, allowed, request.limit)
         found = candidate_features(
             release.tables,
             shopper,
@@ -73,8 +72,8 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         )
         probability = release.rank(found.dense, found.codes)
     else:
-        row = showable[SOURCES.index(CLASSICAL[rung])]
-        candidates, probability = _classical(row, showable[TRENDING], request.limit)
+        row = scores[SOURCES.index(CLASSICAL[rung])]
+        candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, probability)
     reasons = why(release.tables, shopper, scores, chosen)
@@ -97,13 +96,13 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     )
 
 
-def _blocked(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
-    """(items,): what the caller blocked and, asked for new products, what is owned already."""
+def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
+    """(items,): not what the caller blocked nor, asked for new products, what is owned already."""
     n = len(release.product_ids)
-    blocked = np.zeros(n, bool) if request.blocked is None else request.blocked.copy()
+    allowed = np.ones(n, bool) if request.blocked is None else ~request.blocked
     if request.mode == "new":
-        blocked[shopper.bought] = True
-    return blocked
+        allowed[shopper.bought] = False
+    return allowed
 
 
 def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:
@@ -115,14 +114,17 @@ def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> s
 
 
 def _classical(
-    row: NDArray[np.float32], trending: NDArray[np.float32], limit: int
+    row: NDArray[np.float32],
+    trending: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    limit: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Best of one source, scores relative to its best; trending fills what it leaves open."""
-    chosen = np.sort(best(row, max(limit * 4, 100), "ease"))
+    chosen = np.sort(best(row, allowed, max(limit * 4, 100), above=0.0))
     strongest = float(row[chosen].max(initial=0)) or 1.0
     scores = 0.5 + 0.5 * row[chosen] / strongest
     if len(chosen) < limit:
-        filling = np.setdiff1d(best(trending, limit * 4), chosen)
+        filling = np.setdiff1d(best(trending, allowed, limit * 4), chosen)
         top = float(trending[filling].max(initial=0)) or 1.0
         chosen = np.concatenate([chosen, filling])
         scores = np.concatenate([scores, 0.5 * trending[filling] / top])
@@ -151,11 +153,10 @@ def _similar(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     market = release.market_index.get(request.market or "", 0)
     scores, together = similar_scores(release.tables, anchor, market)
     watch.lap("retrieve")
-    if request.blocked is not None:
-        scores[request.blocked] = -np.inf
-    scores[anchor] = -np.inf
+    allowed = np.ones(len(scores), bool) if request.blocked is None else ~request.blocked
+    allowed[anchor] = False
     watch.lap("filter")
-    candidates = np.sort(best(scores, max(request.limit * 2, 50)))
+    candidates = np.sort(best(scores, allowed, max(request.limit * 2, 50)))
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, scores[candidates])
     reasons = similar_reasons(release.tables, anchor, chosen, together)

@@ -27,6 +27,10 @@ CODES = {
     "season": POPULAR,
     "buy-again": BUY_AGAIN,
 }
+PERSUASION = np.array(
+    [{"two-tower": 0.3, "season": 0.5}.get(source, 1.0) for source in SOURCES], np.float32
+)
+"""What explains little speaks for a product only where nothing else does."""
 
 
 class Reason(NamedTuple):
@@ -48,45 +52,48 @@ def why(
     if not chosen.size:
         return []
     strongest = np.maximum(scores.max(axis=1, keepdims=True), 1e-9)
-    share = np.maximum(scores[:, chosen], 0) / strongest
-    share[SOURCES.index("two-tower")] *= 0.3
-    share[SOURCES.index("season")] *= 0.5
-    items, weights = profile(shopper)
-    last, last_weights = last_viewed(shopper)
-    reasons: list[Reason] = []
-    for column, position in enumerate(chosen):
-        source = SOURCES[int(share[:, column].argmax())] if share[:, column].any() else "season"
-        neighbours = _neighbours_of(tables, source)
-        if neighbours is None:
-            reasons.append(Reason(CODES[source]))
-            continue
-        behind = (last, last_weights) if source == "last-viewed" else (items, weights)
-        because = strongest_link(neighbours, *behind, int(position))
-        named = None if because is None else tables.product_ids[because]
-        reasons.append(Reason(CODES[source], named))
-    return reasons
+    share = np.maximum(scores[:, chosen], 0) / strongest * PERSUASION[:, None]
+    speaking = np.where(share.any(axis=0), share.argmax(axis=0), SOURCES.index("season"))
+    because = np.full(len(chosen), -1)
+    for source in np.unique(speaking):
+        rows = speaking == source
+        behind = _behind(tables, shopper, SOURCES[source])
+        if behind is not None:
+            because[rows] = strongest_links(*behind, chosen[rows], len(tables.product_ids))
+    return [
+        Reason(CODES[SOURCES[source]], tables.product_ids[item] if item >= 0 else None)
+        for source, item in zip(speaking, because, strict=True)
+    ]
 
 
-def _neighbours_of(tables: Tables, source: str) -> Neighbours | None:
-    if source == "ease":
-        return tables.ease
-    if source in {"item-knn", "last-viewed"}:
-        return tables.co_purchase
-    return tables.content if source == "content" else None
+def _behind(
+    tables: Tables, shopper: Shopper, source: str
+) -> tuple[Neighbours, NDArray[np.int32], NDArray[np.float32]] | None:
+    """What a source goes by: neighbours, and the shopper's products with weights."""
+    if source == "last-viewed":
+        return tables.co_purchase, *last_viewed(shopper)
+    neighbours = {"ease": tables.ease, "item-knn": tables.co_purchase, "content": tables.content}
+    return (neighbours[source], *profile(shopper)) if source in neighbours else None
 
 
-def strongest_link(
+def strongest_links(
     neighbours: Neighbours,
     items: NDArray[np.int32],
     weights: NDArray[np.float32],
-    position: int,
-) -> int | None:
-    """The one of `items` that contributes most to `position`, if any does."""
-    reached = neighbours.item[items] == position
-    strength = np.where(reached, neighbours.weight[items] * weights[:, None], 0).sum(axis=1)
-    if not strength.size or strength.max() <= 0:
-        return None
-    return int(items[strength.argmax()])
+    chosen: NDArray[np.int64],
+    n_items: int,
+) -> NDArray[np.int64]:
+    """The one of `items` that contributes most to each chosen position; -1 where none does."""
+    if not items.size:
+        return np.full(len(chosen), -1)
+    place = np.full(n_items, -1, np.int32)
+    place[chosen] = np.arange(len(chosen))
+    reached = place[neighbours.item[items]]
+    row, _ = hit = np.nonzero(reached >= 0)
+    strength = neighbours.weight[items][hit] * weights[row]
+    table = np.zeros((len(chosen), len(items)), np.float32)
+    np.maximum.at(table, (reached[hit], row), strength)
+    return np.where(table.max(axis=1) > 0, items[table.argmax(axis=1)], -1)
 
 
 def similar_reasons(

@@ -29,6 +29,8 @@ CANDIDATES_PER_SOURCE = {
     "season": 30,
     "buy-again": 150,
 }
+LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
+"""In the other sources a product without any score is no candidate."""
 PROFILE_HALF_LIFE_DAYS = 30.0
 FREQUENCY_HALF_LIFE_DAYS = 180.0
 LONGEST_PROFILE = 200
@@ -98,25 +100,27 @@ def spread(
     return np.bincount(reached, strength, n).astype(np.float32)
 
 
-def merge_candidates(scores: NDArray[np.float32], at_least: int) -> NDArray[np.int64]:
-    """Positions of the best of every source, sorted: (candidates,).
+def merge_candidates(
+    scores: NDArray[np.float32], allowed: NDArray[np.bool_], at_least: int
+) -> NDArray[np.int64]:
+    """Positions of the best allowed products of every source, sorted: (candidates,).
 
-    scores: (sources, items) with -inf for what may not be shown. The trending source contributes
-    at least `at_least`, so that a shopper with no history still gets a full list.
+    scores: (sources, items). allowed: (items,). The trending source contributes at least
+    `at_least`, so that a shopper with no history still gets a full list.
     """
     chosen: list[NDArray[np.int64]] = []
     for source, row in zip(SOURCES, scores, strict=True):
         k = CANDIDATES_PER_SOURCE[source]
-        chosen.append(best(row, max(k, at_least) if source == "trending" else k, source))
+        k = max(k, at_least) if source == "trending" else k
+        chosen.append(best(row, allowed, k, LOWEST_CANDIDATE.get(source, 0.0)))
     return np.unique(np.concatenate(chosen))
 
 
-def best(row: NDArray[np.float32], k: int, source: str = "trending") -> NDArray[np.int64]:
-    """Positions of the k best showable products, in no order.
-
-    Except for trending, a product without any score is no candidate.
-    """
-    floor = -np.inf if source == "trending" else (-2.0 if source == "two-tower" else 0.0)
-    k = min(k, len(row))
-    top = np.argpartition(-row, k - 1)[:k] if k < len(row) else np.arange(len(row))
-    return top[row[top] > floor]
+def best(
+    row: NDArray[np.float32], allowed: NDArray[np.bool_], k: int, above: float = -np.inf
+) -> NDArray[np.int64]:
+    """Positions of the k best allowed products that score higher than `above`, in no order."""
+    eligible = np.flatnonzero(allowed & (row > above))
+    if len(eligible) <= k:
+        return eligible
+    return eligible[np.argpartition(-row[eligible], k - 1)[:k]]

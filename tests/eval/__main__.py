@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -169,7 +170,9 @@ def table_of(result: Result) -> Table:
     about = "products new to the shopper" if result.mode == "new" else "repeats allowed"
     low, high = result.lift_ndcg.low, result.lift_ndcg.high
     table = Table(
-        title=f"{result.dataset}, {about}, {result.shoppers} shoppers",
+        title=f"{result.dataset}, {about}, {result.shoppers} shoppers, lists of 20",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # 80 columns
         caption=(
             f"NDCG against {result.baseline}, graded in this run ({result.baseline_ndcg:.4f}): "
             f"{result.lift_ndcg.ratio:+.1%}, 95 % interval {low:+.1%} to {high:+.1%}"
@@ -177,8 +180,8 @@ def table_of(result: Result) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("method")
-    for name in ("NDCG@20", "Recall@20", "MRR@20", "Hit@20", "coverage", "fit s", "peak MiB"):
+    table.add_column("method", no_wrap=True)
+    for name in ("NDCG", "recall", "MRR", "hit", "cover", "fit s", "MiB"):
         table.add_column(name, justify="right")
     for peer in PEERS[result.dataset, result.mode]:
         table.add_row(

@@ -24,7 +24,7 @@ PEERS: dict[tuple[str, Literal["new", "repeat"]], tuple[Peer, ...]] = {
         Peer("iALS (implicit)", 0.0920, 0.0909, 0.349, 6, 368),
         Peer("BPR (implicit)", 0.0568, 0.0584, 0.807, 29, 315),
         Peer("WARP (LightFM)", 0.0797, 0.0799, 0.529, 10, 346),
-        Peer("EASE + gradient boosting", 0.1412, 0.1293, None, 104),
+        Peer("EASE + boosted trees", 0.1412, 0.1293, None, 104),
     ),
     ("uci_online_retail", "repeat"): (
         Peer("popularity", 0.0874, 0.0602),
@@ -47,6 +47,6 @@ PEERS: dict[tuple[str, Literal["new", "repeat"]], tuple[Peer, ...]] = {
         Peer("iALS (implicit)", 0.1573, 0.0913, 0.316, 2, 264),
         Peer("BPR (implicit)", 0.0932, 0.0544, 0.801, 92, 251),
         Peer("WARP (LightFM)", 0.1666, 0.0943, 0.384, 48, 253),
-        Peer("EASE + gradient boosting", 0.1935, 0.1071, None, 56),
+        Peer("EASE + boosted trees", 0.1935, 0.1071, None, 56),
     ),
 }

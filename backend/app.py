@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -21,6 +22,7 @@ from backend.errors import (
     Refusal,
     render_http_exception,
     render_invalid,
+    render_nul,
     render_refusal,
     render_too_deep,
     render_unexpected,
@@ -53,6 +55,7 @@ FAILURES: dict[int | type[Exception], Any] = {
     ValidationException: render_invalid,
     HTTPException: render_http_exception,
     RecursionError: render_too_deep,
+    asyncpg.CharacterNotInRepertoireError: render_nul,
     **dict.fromkeys((*UNREACHABLE, RedisError), render_unreachable),
     Exception: render_unexpected,
 }

@@ -148,6 +148,12 @@ def _flaw_of(mistake: dict[str, str]) -> Flaw:
     return explain_words(f"{mistake['message']} - at `${path}`", "the body")
 
 
+def render_nul(request: AnyRequest, _: Exception) -> Response[Problem]:
+    """PostgreSQL stores no U+0000; bodies were looked at, paths and parameters were not."""
+    detail = "the character U+0000 is not allowed"
+    return _render(request, 400, "bad_request", detail, None, {})
+
+
 def render_too_deep(request: AnyRequest, _: RecursionError) -> Response[Problem]:
     return _render(request, 400, "bad_request", "the body is nested too deeply", None, {})
 

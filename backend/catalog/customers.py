@@ -14,7 +14,7 @@ from backend.catalog.schemas import (
     CustomerList,
     RowResult,
 )
-from backend.catalog.settle import CustomerRow, settle_customer
+from backend.catalog.settle import CustomerRow, id_flaw, settle_customer
 from backend.cursor import next_cursor, position_of
 from backend.db import Pool
 from backend.errors import NotFound
@@ -46,7 +46,7 @@ async def put_customer(pool: Pool, tenant_id: TenantId, customer_id: str, body: 
         named = CustomerIn(
             customer_id=customer_id, country=sent.country, attributes=sent.attributes
         )
-        return settle_customer(named, now)
+        return id_flaw(customer_id, "customer_id") or settle_customer(named, now)
 
     form: Form[CustomerFields, CustomerRow] = Form(
         member="",

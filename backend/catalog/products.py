@@ -21,6 +21,7 @@ from backend.catalog.schemas import (
 from backend.catalog.settle import (
     ProductRow,
     StockRow,
+    id_flaw,
     settle_product,
     settle_stock,
     settle_time,
@@ -65,7 +66,7 @@ async def put_product(
 ) -> RowResult:
     def settle(sent: ProductFields, now: datetime) -> ProductRow | Flaw:
         named = ProductIn(product_id=product_id, **msgspec.structs.asdict(sent))
-        return settle_product(named, now)
+        return id_flaw(product_id, "product_id") or settle_product(named, now)
 
     form: Form[ProductFields, ProductRow] = Form(
         member="", id_field="product_id", decoder=msgspec.json.Decoder(ProductFields), settle=settle

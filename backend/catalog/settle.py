@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from backend.catalog.schemas import LARGEST_ATTRIBUTES_BYTES, CustomerIn, ProductIn, StockIn
+from backend.catalog.schemas import (
+    LARGEST_ATTRIBUTES_BYTES,
+    LONGEST_ID,
+    CustomerIn,
+    ProductIn,
+    StockIn,
+)
 from backend.explain import Flaw
 
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
@@ -94,6 +100,13 @@ def settle_time(sent: datetime | None, now: datetime, field: str) -> datetime | 
     if moment > now + FURTHEST_AHEAD:
         return _flaw("out_of_range", field, "is more than 24 hours in the future")
     return min(moment, now)
+
+
+def id_flaw(row_id: str, field: str) -> Flaw | None:
+    """Of an id in a path, which no schema has seen."""
+    if len(row_id) > LONGEST_ID:
+        return _flaw("too_long", field, f"is longer than {LONGEST_ID} characters")
+    return None
 
 
 def text_flaw(row: Struct, attributes: str) -> Flaw | None:

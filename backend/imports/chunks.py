@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from backend.explain import Flaw
+from backend.explain import Flaw, explain
 from backend.imports.kinds import KINDS, RowKind
 from backend.imports.parquet_files import open_parquet, parquet_rows
 from backend.imports.rows import ReadRow, UnreadableFile, Wrong
@@ -58,7 +58,10 @@ class OpenFile(Struct, kw_only=True):
         return Chunk(rows=rows, errors=errors, rejected_ids=rejected_ids, progress=self._progress())
 
     def _settle(self, read: Struct) -> Struct | Wrong:
-        settled = self.kind.settle(read, self.now)
+        try:
+            settled = self.kind.settle(read, self.now)
+        except RecursionError as error:
+            settled = explain(error)
         if isinstance(settled, Flaw):
             return Wrong(flaw=settled, row_id=getattr(read, self.kind.id_field))
         return settled

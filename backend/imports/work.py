@@ -5,12 +5,11 @@ import logging
 import time
 from pathlib import Path
 
-import asyncpg
 from redis import RedisError
 
 from backend.cache import Redis
 from backend.catalog.revision import announce_change
-from backend.db import Connection, Pool
+from backend.db import UNREACHABLE, Connection, Pool
 from backend.events.recent import revision_key
 from backend.imports import queries
 from backend.imports.chunks import Chunk, OpenFile, open_file
@@ -41,29 +40,40 @@ async def run_import(
     """
     path = import_path(object_store, tenant_id, import_id)
     try:
+        kept = await attempt(pool, tenant_id, import_id, path)
+    except (UnreadableFile, RemovalRefused) as refusal:
+        await end(pool, tenant_id, import_id, "failed", str(refusal))
+    except FileNotFoundError:
+        await end(pool, tenant_id, import_id, "failed", "the file is gone: send it again")
+    except UNREACHABLE:
+        raise
+    except Exception:
+        # Whatever it is, tried again it would fail again.
+        logger.exception("import %s failed", import_id)
+        await end(pool, tenant_id, import_id, "failed", "something failed on our side")
+    else:
+        if kept:
+            await announce(redis, tenant_id, kept)
+    path.unlink(missing_ok=True)
+
+
+async def attempt(pool: Pool, tenant_id: TenantId, import_id: str, path: Path) -> ImportRun | None:
+    """None when nothing was kept: it had ended before, or it was a dry run."""
+    try:
         async with tenant_connection(pool, tenant_id) as conn:
             await queries.wait_for_turn(conn, import_id)
             async with tenant_connection(pool, tenant_id) as books:
                 run = await queries.begin(books, import_id)
             if run is None:
-                return
-            report = Report(pool, tenant_id, import_id)
-            await carry_out(conn, tenant_id, run, path, report)
+                return None
+            await carry_out(conn, tenant_id, run, path, Report(pool, tenant_id, import_id))
             await queries.finish(conn, import_id, "succeeded", None)
             if run.dry_run:
                 raise DryRunOver
     except DryRunOver:
         await end(pool, tenant_id, import_id, "succeeded", None)
-    except (UnreadableFile, RemovalRefused) as refusal:
-        await end(pool, tenant_id, import_id, "failed", str(refusal))
-    except FileNotFoundError:
-        await end(pool, tenant_id, import_id, "failed", "the file is gone: send it again")
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-        logger.exception("import %s cannot be stored", import_id)
-        await end(pool, tenant_id, import_id, "failed", f"PostgreSQL refuses a row: {error}")
-    else:
-        await announce(redis, tenant_id, run)
-    path.unlink(missing_ok=True)
+        return None
+    return run
 
 
 async def carry_out(

@@ -126,3 +126,42 @@ async def test_a_title_may_speak_of_nan(shop: Shop) -> None:
     answer = await shop.post("/v1/products", {"product_id": "n", "title": "NaN bread"})
 
     assert answer.json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("product_id", ["%00", "a%00b", "x" * 10_000])
+async def test_a_strange_id_in_a_path_is_no_accident(
+    shop: Shop, method: str, product_id: str
+) -> None:
+    body = {"title": "T"} if method == "PUT" else None
+
+    answer = await shop.api.request(method, f"/v1/products/{product_id}", json=body)
+
+    assert answer.status_code in {400, 404}
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 1100])
+async def test_deep_attributes_are_kept_or_refused(shop: Shop, depth: int) -> None:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    content = b'{"product_id":"a","title":"A","attributes":%s}' % deep
+
+    answer = await shop.api.post("/v1/products", content=content)
+
+    assert answer.status_code in {200, 400}, answer.text
+
+
+@pytest.mark.parametrize("number", ["1" * 30, "1" * 5000, "-0", "1e308", "1e999"])
+async def test_strange_numbers_are_kept_or_refused(shop: Shop, number: str) -> None:
+    content = b'{"product_id":"a","title":"A","attributes":{"n":%s}}' % number.encode()
+
+    answer = await shop.api.post("/v1/products", content=content)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"][0]["status"] in {"created", "rejected"}
+
+
+async def test_half_a_surrogate_is_refused(shop: Shop) -> None:
+    answer = await shop.api.post("/v1/products", content=b'{"product_id":"a","title":"\\ud800"}')
+
+    assert answer.status_code in {200, 400}
+    assert (await shop.get("/v1/products")).json()["products"] == []

@@ -245,6 +245,17 @@ async def test_a_hostile_line_is_rejected_alone(
     assert said.startswith(message)
 
 
+@pytest.mark.parametrize("depth", [900, 1100])
+async def test_deep_attributes_end_no_import(imported: Import, depth: int) -> None:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    row = b'{"product_id":"a","title":"A","attributes":%s}\n' % deep
+
+    run = await imported("products", "jsonl", row + b'{"product_id":"b","title":"B"}\n')
+
+    assert run.state == "succeeded"
+    assert run.rows_read == 2
+
+
 async def test_parquet_columns_are_cast_where_nothing_is_lost(shop: Shop, imported: Import) -> None:
     run = await imported(
         "products",

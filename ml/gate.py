@@ -8,15 +8,13 @@ bought removed. Own models pass when their NDCG@20 is above the best baseline's 
 from typing import NamedTuple
 
 from ml.comparison import ListQuality
-from ml.metrics import bootstrap_lift
+from ml.metrics import Lift, bootstrap_lift
 from ml.release import Gate, Score
 from ml.serving.release import OWN_MODELS
 
 SURE = 0.9
 FEWEST_SHOPPERS = 30
 BUY_AGAIN = "buy-again"
-WORSE = 0.97
-"""Below this share of the NDCG@20 of the release in service, a new one is worse."""
 DISPLAY = {
     "popularity": "best sellers",
     "trending": "trending products",
@@ -36,8 +34,8 @@ class Contest(NamedTuple):
     repeat_own: float
     """Mean NDCG@20 with repeats allowed, of own models and of personal frequency."""
     repeat_frequency: float
-    parent: ListQuality | None = None
-    """The release in service, where it can be compared."""
+    parent: Gate | None = None
+    """The verdict on the release in service, over its own later weeks."""
 
 
 def decide(contest: Contest) -> Gate:
@@ -47,8 +45,7 @@ def decide(contest: Contest) -> Gate:
     baseline = max(contest.baselines, key=lambda name: contest.baselines[name].ndcg.mean())
     lift = bootstrap_lift(own, contest.baselines[baseline].ndcg)
     beaten = lift.wins >= SURE and len(own) >= FEWEST_SHOPPERS
-    parent = contest.parent
-    worse_than_parent = parent is not None and own.mean() < WORSE * parent.ndcg.mean()
+    worse_than_parent = _is_worse(lift, contest.parent)
     passed = beaten and not worse_than_parent
     evidence = (
         f"{abs(lift.mean):.0%} {'better' if lift.mean >= 0 else 'worse'} than {DISPLAY[baseline]} "
@@ -56,14 +53,16 @@ def decide(contest: Contest) -> Gate:
     )
     if passed:
         verdict = f"Own models serve: {evidence}."
+    elif beaten:
+        verdict = f"New models were refused, the release in service is better: {evidence}."
     else:
-        reason = "worse than the release in service" if worse_than_parent else evidence
-        verdict = f"Own models were refused: {reason}. Served instead: {DISPLAY[champion]}."
+        verdict = f"Own models were refused: {evidence}. Served instead: {DISPLAY[champion]}."
     repeats = passed and contest.repeat_own >= contest.repeat_frequency
     return Gate(
         passed=passed,
         verdict=verdict,
         champion=OWN_MODELS if passed else champion,
+        keeps_parent=beaten and worse_than_parent,
         repeat_champion=OWN_MODELS if repeats else BUY_AGAIN,
         shoppers=len(own),
         baseline=baseline,
@@ -72,6 +71,13 @@ def decide(contest: Contest) -> Gate:
         lift_high=lift.high,
         scores=_table(contest),
     )
+
+
+def _is_worse(lift: Lift, parent: Gate | None) -> bool:
+    """Whether the lift lies below that of the models in service, intervals apart."""
+    if parent is None or not parent.passed or parent.lift_low is None:
+        return False
+    return lift.high < parent.lift_low
 
 
 def without_models(reason: str, servable: dict[str, float]) -> Gate:

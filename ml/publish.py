@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from ml.dataset import DatasetRejected, read_dataset
@@ -15,10 +14,11 @@ from ml.release import (
     ENGINE_VERSION,
     MANIFEST,
     SCHEMA_VERSION,
+    Gate,
     Manifest,
-    Metrics,
     ReleaseRejected,
     Snapshot,
+    read_manifest,
     verify_release,
     write_manifest,
 )
@@ -43,18 +43,11 @@ class Destination(Struct, frozen=True, kw_only=True):
         return self.releases / self.release_id
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What the backend is told."""
-
-    release_id: str
-    champion: str
-    passed: bool
-    verdict: str
-    metrics: Metrics
-
-
 def train_release(dataset: Path, destination: Destination, report: Report) -> dict[str, Any]:
-    """Read, train, publish. Safe to run twice: a complete release is kept as it is."""
+    """Read, train, publish; the answer is for `training.receive`.
+
+    Safe to run twice: a complete release is kept as it is.
+    """
     try:
         if not (destination.folder / MANIFEST).exists():
             report("read", 0.0, {})
@@ -62,20 +55,27 @@ def train_release(dataset: Path, destination: Destination, report: Report) -> di
             report("read", 1.0, {"events": len(shop.log.ts), "products": len(shop.product_ids)})
             if not len(shop.log.ts):
                 return {"failed": "There are no events of known products yet."}
-            trained = train_shop(shop, Cuts.of_log(shop.log), TrainConfig(), report)
+            parent = _parent_gate(destination)
+            trained = train_shop(shop, Cuts.of_log(shop.log), TrainConfig(), report, parent)
             publish(shop, trained, destination, report)
-        manifest = verify_release(destination.folder)
+        gate = verify_release(destination.folder).metrics.gate
     except (DatasetRejected, ReleaseRejected) as error:
         return {"failed": str(error)}
-    gate = manifest.metrics.gate
-    outcome = Outcome(
-        release_id=manifest.release_id,
-        champion=gate.champion,
-        passed=gate.passed,
-        verdict=gate.verdict,
-        metrics=manifest.metrics,
-    )
-    return msgspec.to_builtins(outcome)
+    return {
+        "release_id": destination.release_id,
+        "serve": not gate.keeps_parent,
+        "reason": gate.verdict,
+    }
+
+
+def _parent_gate(destination: Destination) -> Gate | None:
+    if destination.parent_release_id is None:
+        return None
+    try:
+        manifest = read_manifest(destination.releases / destination.parent_release_id)
+    except ReleaseRejected:
+        return None
+    return manifest.metrics.gate
 
 
 def publish(shop: Shop, trained: Trained, destination: Destination, report: Report) -> Manifest:

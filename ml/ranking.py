@@ -27,7 +27,7 @@ class RankerConfig(Struct, frozen=True, kw_only=True):
     threads: int = 1
     kind: RankerKind = "dlrm"
     epochs: int = 3
-    """The learning rate falls to nothing over them."""
+    """The learning rate falls towards zero over them."""
     patience: int = 2
     """Epochs without a better NDCG on the held-out shoppers after which training stops."""
     groups_at_once: int = 32
@@ -188,7 +188,7 @@ def _fit(
         trainable.module.train()
         for done, batch in _batches(train, buckets, inputs, config, rng):
             for parameters in optimizer.param_groups:
-                parameters["lr"] = config.learning_rate * (1 - (epoch + done) / (config.epochs + 1))
+                parameters["lr"] = config.learning_rate * (1.02 - (epoch + done) / config.epochs)
             loss = ranking_loss(
                 trainable.logits(batch.dense, batch.fields), batch, config.pointwise
             )

@@ -133,29 +133,35 @@ def _joined(parts: list[tuple[NDArray, ...]], relevant: list[int], kept: list[in
     )
 
 
-def stack(first: Candidates, second: Candidates) -> Candidates:
-    """Two sets as one; the groups of `second` follow those of `first`."""
-    if not len(first.relevant):
-        return second
-    if not len(second.relevant):
-        return first
+def stack(parts: list[Candidates]) -> Candidates:
+    """Several sets as one; the groups of each follow those of the one before."""
+    filled = [part for part in parts if len(part.relevant)] or parts[:1]
+    before = np.cumsum([0, *(len(part.relevant) for part in filled)])
     return Candidates(
-        dense=np.concatenate([first.dense, second.dense]),
-        codes=np.concatenate([first.codes, second.codes]),
-        item=np.concatenate([first.item, second.item]),
-        group=np.concatenate([first.group, second.group + len(first.relevant)]),
-        label=np.concatenate([first.label, second.label]),
-        relevant=np.concatenate([first.relevant, second.relevant]),
-        shopper=np.concatenate([first.shopper, second.shopper]),
+        dense=np.concatenate([part.dense for part in filled]),
+        codes=np.concatenate([part.codes for part in filled]),
+        item=np.concatenate([part.item for part in filled]),
+        group=np.concatenate(
+            [part.group + first for part, first in zip(filled, before, strict=False)]
+        ).astype(np.int32),
+        label=np.concatenate([part.label for part in filled]),
+        relevant=np.concatenate([part.relevant for part in filled]),
+        shopper=np.concatenate([part.shopper for part in filled]),
     )
 
 
-def split_groups(candidates: Candidates, share: float, seed: int) -> tuple[Candidates, Candidates]:
+def split_shoppers(
+    parts: list[Candidates], share: float, seed: int
+) -> tuple[Candidates, Candidates]:
     """Hold out a share of the shoppers, with all their groups: (kept, held out)."""
-    shoppers = np.unique(candidates.shopper)
-    draw = np.random.default_rng(seed).random(len(shoppers)) < share
-    held = np.isin(candidates.shopper, shoppers[draw])
-    return choose_groups(candidates, ~held), choose_groups(candidates, held)
+    shoppers = np.unique(np.concatenate([part.shopper for part in parts]))
+    held = shoppers[np.random.default_rng(seed).random(len(shoppers)) < share]
+    masks = [np.isin(part.shopper, held) for part in parts]
+    pairs = list(zip(parts, masks, strict=True))
+    return (
+        stack([choose_groups(part, ~mask) for part, mask in pairs]),
+        stack([choose_groups(part, mask) for part, mask in pairs]),
+    )
 
 
 def choose_groups(candidates: Candidates, chosen: NDArray[np.bool_]) -> Candidates:

@@ -76,6 +76,8 @@ class Gate(Struct, frozen=True, kw_only=True):
     """Who serves when bought products may come again."""
     shoppers: int
     """Shoppers whose later purchases were predicted."""
+    keeps_parent: bool = False
+    """The release in service is better and stays."""
     baseline: str = ""
     lift: float | None = None
     """NDCG@20 of own models against `baseline`: 0.31 is 31 % better."""

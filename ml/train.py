@@ -26,8 +26,7 @@ from ml.ranking_set import (
     describe_candidates,
     later_choices,
     sample_truth,
-    split_groups,
-    stack,
+    split_shoppers,
 )
 from ml.release import Gate, Metrics
 from ml.retrieval import TowerConfig, TrainedTowers
@@ -90,11 +89,14 @@ class Window(NamedTuple):
     repeat: Candidates
 
 
-def train_shop(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> Trained:
+def train_shop(
+    shop: Shop, cuts: Cuts, config: TrainConfig, report: Report, parent: Gate | None = None
+) -> Trained:
     """Train on `shop.log`, which ends before `cuts.now_s`.
 
     Equal seed and data give equal metrics on one machine. With too little data no network is
-    trained; the metrics then say what is lacking and which classical order serves.
+    trained; the metrics then say what is lacking and which classical order serves. parent: the
+    verdict on the release in service, whose models new ones must not be worse than.
     """
     kind = objective(shop.log)
     lacking = what_is_lacking(shop.log, cuts, kind, len(shop.shopper_ids))
@@ -103,37 +105,45 @@ def train_shop(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> T
     clock.lap("features")
     if lacking:
         return _without_models(shop, catalogue, cuts, kind, config, lacking, report)
-    moments = (cuts.learn_from_s, cuts.validate_from_s, cuts.now_s)
-    windows: list[Window] = []
-    towers: TrainedTowers | None = None
-    for step, (start_s, end_s) in enumerate(pairwise(moments)):
-        share = (step / 3, 1 / 3)
-        retriever = fit_retriever(shop, catalogue, start_s, config.towers, towers, report, share)
-        towers = retriever.towers
-        windows.append(
-            describe_window(shop, retriever, start_s, end_s, kind, config, report, step / 2)
-        )
+    earlier, later = _learn_windows(shop, catalogue, cuts, kind, config, report)
     clock.lap("retrieval")
-    earlier, later = windows
-    judged = _fit(_groups(earlier), config, part(report, "ranker", 0.0, 0.5))
+    judged = _fit([earlier.new, earlier.repeat], config, part(report, "ranker", 0.0, 0.5))
     clock.lap("ranker")
-    verdict = _judge(shop, judged, later, report)
+    verdict = _judge(shop, judged, later, parent, report)
     clock.lap("evaluation")
-    final = fit_retriever(
-        shop, catalogue, cuts.now_s, config.towers, towers, report, (2 / 3, 1 / 3)
-    )
-    clock.lap("retrieval")
-    both = stack(_groups(earlier), _groups(later))
-    ranker = _fit(both, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
+    towers = later.retriever.towers
+    everything = [earlier.new, earlier.repeat, later.new, later.repeat]
+    del earlier, later
+    ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
+    share = (2 / 3, 1 / 3)
+    final = fit_retriever(shop, catalogue, cuts.now_s, config.towers, towers, report, share)
+    clock.lap("retrieval")
     metrics = Metrics(
         gate=verdict,
         ranker=judged.metrics,
-        towers=towers.metrics if towers else {},
+        towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
     )
     return Trained(final, ranker, metrics)
+
+
+def _learn_windows(
+    shop: Shop, catalogue: Catalogue, cuts: Cuts, kind: int, config: TrainConfig, report: Report
+) -> list[Window]:
+    """[W, V) and [V, now), each over what was known before it; the second's towers start warm."""
+    windows: list[Window] = []
+    towers: TrainedTowers | None = None
+    for step, (start_s, end_s) in enumerate(pairwise(cuts)):
+        share = (step / 3, 1 / 3)
+        retriever = fit_retriever(shop, catalogue, start_s, config.towers, towers, report, share)
+        towers = retriever.towers
+        begun = step / 2
+        windows.append(
+            describe_window(shop, retriever, start_s, end_s, kind, config, report, begun)
+        )
+    return windows
 
 
 class Clock:
@@ -222,12 +232,12 @@ def describe_window(
     return Window(retriever, book, truth, new, repeat)
 
 
-def _groups(window: Window) -> Candidates:
-    return stack(window.new, window.repeat)
-
-
-def _fit(groups: Candidates, config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
-    kept, held = split_groups(groups, HELD_OUT, config.seed)
+def _fit(
+    parts: list[Candidates], config: TrainConfig, report: Callable[..., None]
+) -> TrainedRanker:
+    """Takes over `parts` and lets go of them: beside their copies they would be the peak."""
+    kept, held = split_shoppers(parts, HELD_OUT, config.seed)
+    parts.clear()
     return train_ranker(kept, held, config.ranker, report)
 
 
@@ -237,7 +247,9 @@ def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
     return structs.replace(config, ranker=structs.replace(config.ranker, epochs=epochs))
 
 
-def _judge(shop: Shop, ranker: TrainedRanker, window: Window, report: Report) -> Gate:
+def _judge(
+    shop: Shop, ranker: TrainedRanker, window: Window, parent: Gate | None, report: Report
+) -> Gate:
     """Compare on the later window; the ranker has seen nothing of it."""
     n_items = len(shop.product_ids)
     repeat_own = quality_of_order(window.repeat, ranker.logits(window.repeat), n_items)
@@ -249,6 +261,7 @@ def _judge(shop: Shop, ranker: TrainedRanker, window: Window, report: Report) ->
             servable=_servable(window.new, n_items),
             repeat_own=float(repeat_own.ndcg.mean()),
             repeat_frequency=float(repeat_frequency.ndcg.mean()),
+            parent=parent,
         )
     )
 

@@ -58,9 +58,11 @@ def train_task(
     try:
         outcome = train_release(Path(dataset), destination, progress)
     except SoftTimeLimitExceeded:
-        failed = f"training took longer than {SOFT_LIMIT_S // 60} minutes"
+        outcome = {"failed": f"Training took longer than {SOFT_LIMIT_S // 60} minutes."}
+    except Exception as error:
+        failed = f"Training failed: {type(error).__name__}: {error}"
         _reply("training.receive", tenant_id, job_id, {"failed": failed})
-        return
+        raise
     _reply("training.receive", tenant_id, job_id, outcome)
 
 

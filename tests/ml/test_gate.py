@@ -54,10 +54,19 @@ def test_a_handful_of_shoppers_proves_nothing() -> None:
 
 
 def test_models_worse_than_the_release_in_service_are_refused() -> None:
-    gate = decide(contest(own=0.3, parent=quality(0.35, 4)))
+    in_service = decide(contest(own=0.4))
+    gate = decide(contest(own=0.3, parent=in_service))
 
     assert not gate.passed
-    assert "worse than the release in service" in gate.verdict
+    assert gate.keeps_parent
+    assert "the release in service is better" in gate.verdict
+
+
+def test_models_about_as_good_as_those_in_service_replace_them() -> None:
+    gate = decide(contest(own=0.3, parent=decide(contest(own=0.301))))
+
+    assert gate.passed
+    assert not gate.keeps_parent
 
 
 def test_repeats_stay_with_personal_frequency_where_it_is_better() -> None:

@@ -64,7 +64,7 @@ def train_release(dataset: Path, destination: Destination, report: Report) -> di
     return {
         "release_id": destination.release_id,
         "serve": not gate.keeps_parent,
-        "reason": gate.verdict,
+        "reason": None if gate.passed else gate.verdict,
     }
 
 

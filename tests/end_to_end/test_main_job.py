@@ -152,7 +152,7 @@ def test_a_shopper_is_answered_by_a_rung_that_gives_its_name(demo: Demo, small_s
     products = pq.ParquetFile(small_shop / "products.parquet").read()["product_id"].to_pylist()
 
     with demo.client() as client:
-        answer = ask(client, customer_id=customers[0])
+        answer = ask(client, customer_id=str(customers[0]))
 
     assert answer["served_by"]
     assert answer["recommendation_id"]

@@ -19,6 +19,8 @@ from ml.quantiles import bucketise, finite, fit_quantiles
 from ml.release import Calibration
 
 ROWS_AT_ONCE = 8_192
+FEWEST_STEPS = 60
+"""In an epoch, if need be with smaller batches: with few steps a small shop's ranker stays raw."""
 RankerKind = Literal["dlrm"]
 
 
@@ -31,6 +33,7 @@ class RankerConfig(Struct, frozen=True, kw_only=True):
     patience: int = 2
     """Epochs without a better NDCG on the held-out shoppers after which training stops."""
     groups_at_once: int = 32
+    """At most."""
     negatives: int = 60
     """Per group and epoch, drawn anew."""
     pointwise: float = 0.3
@@ -242,8 +245,9 @@ def _batches(
     rows, weight = sample_negatives(train.group, train.label, config.negatives, rng)
     starts = np.r_[0, np.flatnonzero(np.diff(train.group[rows])) + 1, len(rows)]
     order = rng.permutation(len(starts) - 1)
-    for begin in range(0, len(order), config.groups_at_once):
-        chosen = order[begin : begin + config.groups_at_once]
+    at_once = max(2, min(config.groups_at_once, len(order) // FEWEST_STEPS))
+    for begin in range(0, len(order), at_once):
+        chosen = order[begin : begin + at_once]
         lengths = starts[chosen + 1] - starts[chosen]
         place = np.concatenate([np.arange(starts[g], starts[g + 1]) for g in chosen])
         picked = rows[place]

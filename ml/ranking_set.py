@@ -10,7 +10,7 @@ from ml.interactions import InteractionLog
 from ml.serving.candidate_features import candidate_features
 from ml.serving.request import Mode
 from ml.serving.shopper import Shopper, ShopperBook
-from ml.serving.sources import merge_candidates, source_scores
+from ml.serving.sources import merge_candidates, profile, source_scores
 from ml.serving.tables import Tables
 
 QueryVectors = Callable[[list[Shopper]], NDArray[np.float32]]
@@ -108,7 +108,7 @@ def describe_candidates(
 def _describe(
     tables: Tables, shopper: Shopper, vector: NDArray[np.float32], mode: Mode
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    scores = source_scores(tables, shopper, vector)
+    scores = source_scores(tables, shopper, profile(shopper), vector)
     allowed = np.ones(len(tables.product_ids), bool)
     if mode == "new":
         allowed[shopper.bought] = False

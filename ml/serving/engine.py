@@ -12,7 +12,14 @@ from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
 from ml.serving.shopper import Shopper, shopper_of_request
 from ml.serving.similar import similar_scores
-from ml.serving.sources import SOURCES, TRENDING, best, merge_candidates, source_scores
+from ml.serving.sources import (
+    SOURCES,
+    TRENDING,
+    best,
+    merge_candidates,
+    profile,
+    source_scores,
+)
 
 __all__ = ["CLASSICAL", "LoadedRelease", "UnknownProduct", "load_release", "recommend"]
 
@@ -55,7 +62,8 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     shopper = shopper_of_request(
         request.recent, request.bought, market, request.now_s, release.index
     )
-    scores = source_scores(release.tables, shopper, release.query_vector(shopper))
+    interest = profile(shopper)
+    scores = source_scores(release.tables, shopper, interest, release.query_vector(shopper))
     watch.lap("retrieve")
     allowed = _allowed(release, request, shopper)
     watch.lap("filter")
@@ -76,7 +84,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, probability)
-    reasons = why(release.tables, shopper, scores, chosen)
+    reasons = why(release.tables, shopper, interest, scores, chosen)
     watch.lap("order")
     items = [
         ScoredItem(
@@ -137,9 +145,10 @@ def _ordered(
     candidates: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    promoted = np.isin(
-        candidates, [release.index[p] for p in request.promoted if p in release.index]
-    )
+    promoted = np.zeros(len(candidates), bool)
+    if request.promoted:
+        known = [release.index[p] for p in request.promoted if p in release.index]
+        promoted = np.isin(candidates, known)
     rows, final = order(scores, promoted, request.promotion_threshold, request.limit)
     return candidates[rows], final
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.serving.shopper import Shopper
-from ml.serving.sources import SOURCES, last_viewed, profile
+from ml.serving.sources import SOURCES, Interest, last_viewed
 from ml.serving.tables import Neighbours, Tables
 
 BOUGHT_TOGETHER = "bought-together"
@@ -27,6 +27,8 @@ CODES = {
     "season": POPULAR,
     "buy-again": BUY_AGAIN,
 }
+BASIS = 50
+"""So many of the shopper's strongest interests may be named."""
 PERSUASION = np.array(
     [{"two-tower": 0.3, "season": 0.5}.get(source, 1.0) for source in SOURCES], np.float32
 )
@@ -41,6 +43,7 @@ class Reason(NamedTuple):
 def why(
     tables: Tables,
     shopper: Shopper,
+    interest: Interest,
     scores: NDArray[np.float32],
     chosen: NDArray[np.int64],
 ) -> list[Reason]:
@@ -57,33 +60,33 @@ def why(
     because = np.full(len(chosen), -1)
     for source in np.unique(speaking):
         rows = speaking == source
-        behind = _behind(tables, shopper, SOURCES[source])
-        if behind is not None:
-            because[rows] = strongest_links(*behind, chosen[rows], len(tables.product_ids))
+        name = SOURCES[source]
+        neighbours = _neighbours_of(tables, name)
+        if neighbours is not None:
+            basis = last_viewed(shopper) if name == "last-viewed" else interest.strongest(BASIS)
+            because[rows] = strongest_links(
+                neighbours, basis, chosen[rows], len(tables.product_ids)
+            )
     return [
         Reason(CODES[SOURCES[source]], tables.product_ids[item] if item >= 0 else None)
         for source, item in zip(speaking, because, strict=True)
     ]
 
 
-def _behind(
-    tables: Tables, shopper: Shopper, source: str
-) -> tuple[Neighbours, NDArray[np.int32], NDArray[np.float32]] | None:
-    """What a source goes by: neighbours, and the shopper's products with weights."""
-    if source == "last-viewed":
-        return tables.co_purchase, *last_viewed(shopper)
-    neighbours = {"ease": tables.ease, "item-knn": tables.co_purchase, "content": tables.content}
-    return (neighbours[source], *profile(shopper)) if source in neighbours else None
+def _neighbours_of(tables: Tables, source: str) -> Neighbours | None:
+    """What a source goes by, where that is one product leading to another."""
+    if source == "ease":
+        return tables.ease
+    if source in {"item-knn", "last-viewed"}:
+        return tables.co_purchase
+    return tables.content if source == "content" else None
 
 
 def strongest_links(
-    neighbours: Neighbours,
-    items: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    chosen: NDArray[np.int64],
-    n_items: int,
+    neighbours: Neighbours, basis: Interest, chosen: NDArray[np.int64], n_items: int
 ) -> NDArray[np.int64]:
-    """The one of `items` that contributes most to each chosen position; -1 where none does."""
+    """The product of `basis` that contributes most to each chosen one; -1 where none does."""
+    items, weights = basis
     if not items.size:
         return np.full(len(chosen), -1)
     place = np.full(n_items, -1, np.int32)

@@ -1,5 +1,7 @@
 """Candidate sources: each gives every product a score for one shopper; the best are merged."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,12 +37,24 @@ PROFILE_HALF_LIFE_DAYS = 30.0
 FREQUENCY_HALF_LIFE_DAYS = 180.0
 LONGEST_PROFILE = 200
 LAST_VIEWED = 3
+CONTENT_PROFILE = 20
 PROFILE_WEIGHT = np.maximum(KIND_WEIGHT, 0)
 """Dislikes do not attract: what speaks against a product adds nothing to a profile."""
 
 
+class Interest(NamedTuple):
+    """What a shopper is interested in, strongest first."""
+
+    items: NDArray[np.int32]
+    """Distinct positions."""
+    weights: NDArray[np.float32]
+
+    def strongest(self, most: int) -> "Interest":
+        return Interest(self.items[:most], self.weights[:most])
+
+
 def source_scores(
-    tables: Tables, shopper: Shopper, query_vector: NDArray[np.float32]
+    tables: Tables, shopper: Shopper, interest: Interest, query_vector: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Scores of every product in every source: (sources, items), higher is better.
 
@@ -51,12 +65,10 @@ def source_scores(
     scores = np.zeros((len(SOURCES), n), np.float32)
     if query_vector.size:
         scores[0] = tables.item_vectors @ query_vector
-    items, weights = profile(shopper)
-    scores[1] = spread(tables.ease, items, weights, n)
-    scores[2] = spread(tables.co_purchase, items, weights, n)
-    last, last_weights = last_viewed(shopper)
-    scores[3] = spread(tables.co_purchase, last, last_weights, n)
-    scores[4] = spread(tables.content, items[:20], weights[:20], n)
+    scores[1] = spread(tables.ease, interest, n)
+    scores[2] = spread(tables.co_purchase, interest, n)
+    scores[3] = spread(tables.co_purchase, last_viewed(shopper), n)
+    scores[4] = spread(tables.content, interest.strongest(CONTENT_PROFILE), n)
     trend = tables.market_trends[shopper.market]
     scores[5] = trend + 1e-4 * tables.trends[:, MONTH]
     scores[6] = tables.trends[:, SEASON]
@@ -66,37 +78,32 @@ def source_scores(
     return scores
 
 
-def profile(shopper: Shopper) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """What the shopper is interested in: distinct positions, strongest first, and weights.
-
-    Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases count once.
-    """
+def profile(shopper: Shopper) -> Interest:
+    """Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases once."""
     decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
     items = np.concatenate([shopper.items, shopper.bought])
     older = 0.5 ** (shopper.bought_ages / PROFILE_HALF_LIFE_DAYS)
-    older[np.isin(shopper.bought, shopper.items)] = 0
+    older[np.isin(shopper.bought, shopper.items, kind="table")] = 0
     weights = np.concatenate([PROFILE_WEIGHT[shopper.kinds] * decay, older])
     distinct, inverse = np.unique(items, return_inverse=True)
     summed = np.bincount(inverse, weights, len(distinct)).astype(np.float32)
     strongest = np.argsort(-summed, kind="stable")[:LONGEST_PROFILE]
-    return distinct[strongest].astype(np.int32), summed[strongest]
+    return Interest(distinct[strongest].astype(np.int32), summed[strongest])
 
 
-def last_viewed(shopper: Shopper) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def last_viewed(shopper: Shopper) -> Interest:
     """The last LAST_VIEWED distinct products and harmonic weights."""
     _, first = np.unique(shopper.items, return_index=True)
     newest = shopper.items[np.sort(first)[:LAST_VIEWED]]
-    return newest, (1 / np.arange(1, len(newest) + 1)).astype(np.float32)
+    return Interest(newest, (1 / np.arange(1, len(newest) + 1)).astype(np.float32))
 
 
-def spread(
-    neighbours: Neighbours, items: NDArray[np.int32], weights: NDArray[np.float32], n: int
-) -> NDArray[np.float32]:
-    """Sum of the neighbour weights of `items`: (n,)."""
-    if not items.size:
+def spread(neighbours: Neighbours, interest: Interest, n: int) -> NDArray[np.float32]:
+    """Sum of the neighbour weights of what is of interest: (n,)."""
+    if not interest.items.size:
         return np.zeros(n, np.float32)
-    reached = neighbours.item[items].ravel()
-    strength = (neighbours.weight[items] * weights[:, None]).ravel()
+    reached = neighbours.item[interest.items].ravel()
+    strength = (neighbours.weight[interest.items] * interest.weights[:, None]).ravel()
     return np.bincount(reached, strength, n).astype(np.float32)
 
 

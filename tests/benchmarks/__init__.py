@@ -1,0 +1,1 @@
+"""Speed, measured as a user would meet it; `make bench`."""

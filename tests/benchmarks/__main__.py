@@ -1,0 +1,65 @@
+"""`make bench`: measure, print one table, write build/bench.json."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.rows import Row
+
+STATE = Path("build/bench")
+REPORT = Path("build/bench.json")
+CONSOLE_WIDTH = 100
+
+
+def main() -> int:
+    STATE.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("AISLE_STATE_DIR", str(STATE.resolve()))
+    os.environ.setdefault("PORT", "8077")
+    # after the environment is settled: numpy reads the number of threads when it is imported
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from tests.benchmarks.engine import engine_rows
+    from tests.benchmarks.stack import stack_rows
+
+    rows = [*engine_rows(), *stack_rows()]
+    show(rows)
+    named = {
+        row.name: {
+            "value": row.value,
+            "unit": row.unit,
+            "bar": f"{row.must} {row.bar:g}",
+            "pass": row.passed,
+        }
+        for row in rows
+    }
+    REPORT.write_bytes(
+        msgspec.json.format(msgspec.json.encode({"machine": machine(), "rows": named}))
+    )
+    return 0 if all(row.passed for row in rows) else 1
+
+
+def machine() -> str:
+    cores, load = os.cpu_count(), os.getloadavg()[0]
+    return (
+        f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, load {load:.1f}"
+    )
+
+
+def show(rows: list[Row]) -> None:
+    table = Table(title=f"Speed on {machine()}", title_justify="left")
+    for column in ("what", "measured", "bar", ""):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for row in rows:
+        verdict = "[green]pass[/green]" if row.passed else "[red]miss[/red]"
+        bar = f"{row.must} {row.bar:,g} {row.unit}"
+        table.add_row(row.name, f"{row.value:,.4g} {row.unit}", bar, verdict)
+    Console(width=CONSOLE_WIDTH).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""A release of 10,000 products with networks of real size; the numbers in it are random."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.features import CODES, DENSE, Encoding, ItemFeatures
+from ml.golden import write_golden
+from ml.ranking import RankerConfig, train_ranker
+from ml.ranking_set import Candidates
+from ml.release import (
+    ENGINE_VERSION,
+    SCHEMA_VERSION,
+    Gate,
+    Manifest,
+    Metrics,
+    Snapshot,
+    write_manifest,
+)
+from ml.retrieval import TrainedTowers
+from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.engine import load_release
+from ml.serving.request import Interaction, Purchase
+from ml.serving.tables import Neighbours, Tables
+from ml.serving.tables_files import save_tables
+from ml.towers import Towers
+
+PRODUCTS = 10_000
+DIM = 64
+NOW_S = 1_700_000_000
+DAY_S = 86_400
+
+
+def product_ids() -> list[str]:
+    return [f"p{number:06}" for number in range(PRODUCTS)]
+
+
+def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
+    folder = releases / release_id
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(17)
+    towers = _towers(rng)
+    ranker = train_ranker(_candidates(rng), _candidates(rng), RankerConfig(epochs=1), _silent)
+    save_tables(_tables(rng, towers.item_vectors), folder)
+    towers.export(folder)
+    ranker.export(folder)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        engine_version=ENGINE_VERSION,
+        tenant_id=tenant_id,
+        release_id=release_id,
+        parent_release_id=None,
+        created_at="2023-11-14T22:13:20+00:00",
+        snapshot=Snapshot(
+            products=PRODUCTS,
+            shoppers=1,
+            events=1,
+            unknown_events=0,
+            first_event_s=NOW_S - 90 * DAY_S,
+            cut_s=NOW_S,
+        ),
+        metrics=Metrics(
+            gate=Gate(
+                passed=True,
+                verdict="Made for measuring.",
+                champion="own-models",
+                repeat_champion="own-models",
+                shoppers=0,
+            )
+        ),
+        dense_features=list(DENSE_FEATURES),
+        code_features=list(CODE_FEATURES),
+        calibration=ranker.calibration,
+        files={},
+    )
+    write_manifest(folder, manifest)
+    write_golden(load_release(folder), folder)
+    write_manifest(folder, manifest)
+    return folder
+
+
+def random_history(
+    rng: np.random.Generator, now_s: float
+) -> tuple[list[Interaction], list[Purchase]]:
+    """A regular: 100 interactions, 150 products bought."""
+    names = product_ids()
+    recent = [
+        Interaction(product_id=names[item], kind="purchase", occurred_at_s=now_s - age * DAY_S)
+        for age, item in enumerate(rng.integers(0, PRODUCTS, 100))
+    ]
+    bought = [
+        Purchase(product_id=names[item], times=1, last_s=now_s - age * DAY_S)
+        for age, item in enumerate(rng.choice(PRODUCTS, 150, replace=False))
+    ]
+    return recent, bought
+
+
+def _silent(fraction: float, figures: dict[str, float]) -> None:
+    pass
+
+
+def _towers(rng: np.random.Generator) -> TrainedTowers:
+    sizes = [50] * len(CODES)
+    items = ItemFeatures(
+        codes=rng.integers(0, 50, (PRODUCTS, len(CODES))).astype(np.int32),
+        cardinalities=sizes,
+        dense=rng.standard_normal((PRODUCTS, len(DENSE))).astype(np.float32),
+        encoding=Encoding({}, {}, {}, {}, 0.0),
+    )
+    towers = Towers(items, 2, DIM)
+    return TrainedTowers(towers, towers.item_vectors(), {})
+
+
+def _candidates(rng: np.random.Generator) -> Candidates:
+    groups, each = 40, 100
+    n = groups * each
+    return Candidates(
+        dense=rng.standard_normal((n, len(DENSE_FEATURES))).astype(np.float32),
+        codes=rng.integers(0, 200, (n, len(CODE_FEATURES))),
+        item=rng.integers(0, PRODUCTS, n),
+        group=np.repeat(np.arange(groups, dtype=np.int32), each),
+        label=(rng.random(n) < 0.05).astype(np.float32),
+        relevant=np.full(groups, 5),
+        shopper=np.arange(groups, dtype=np.int32),
+    )
+
+
+def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
+    popularity = rng.pareto(1.5, PRODUCTS).astype(np.float32)
+    log_price = rng.normal(7, 1, PRODUCTS).astype(np.float32)
+    return Tables(
+        cut_s=NOW_S,
+        product_ids=product_ids(),
+        markets=["", "DE"],
+        department=rng.integers(1, 20, PRODUCTS).astype(np.int32),
+        category=rng.integers(1, 200, PRODUCTS).astype(np.int32),
+        brand=rng.integers(1, 200, PRODUCTS).astype(np.int32),
+        log_price=log_price,
+        category_log_price=np.full(PRODUCTS, 7, np.float32),
+        first_seen_s=NOW_S - rng.integers(1, 365, PRODUCTS) * DAY_S,
+        trends=np.stack([popularity] * 4, axis=1),
+        market_trends=np.stack([popularity, popularity]),
+        rebuy_rate=rng.random(PRODUCTS).astype(np.float32),
+        rebuy_days=rng.integers(1, 60, PRODUCTS).astype(np.float32),
+        co_purchase=_neighbours(rng, 100),
+        ease=_neighbours(rng, 100),
+        content=_neighbours(rng, 50),
+        item_vectors=vectors,
+    )
+
+
+def _neighbours(rng: np.random.Generator, most: int) -> Neighbours:
+    weight = -np.sort(-rng.random((PRODUCTS, most)).astype(np.float32), axis=1)
+    return Neighbours(rng.integers(0, PRODUCTS, (PRODUCTS, most)).astype(np.int32), weight)

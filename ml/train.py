@@ -252,15 +252,13 @@ def _judge(
 ) -> Gate:
     """Compare on the later window; the ranker has seen nothing of it."""
     n_items = len(shop.product_ids)
-    repeat_own = quality_of_order(window.repeat, ranker.logits(window.repeat), n_items)
-    repeat_frequency = quality_of_source(window.repeat, gate.BUY_AGAIN, n_items)
     return gate.decide(
         gate.Contest(
             own=quality_of_order(window.new, ranker.logits(window.new), n_items),
             baselines=_baselines(shop, window, report),
             servable=_servable(window.new, n_items),
-            repeat_own=float(repeat_own.ndcg.mean()),
-            repeat_frequency=float(repeat_frequency.ndcg.mean()),
+            repeat_own=quality_of_order(window.repeat, ranker.logits(window.repeat), n_items),
+            repeat_frequency=quality_of_source(window.repeat, gate.BUY_AGAIN, n_items),
             parent=parent,
         )
     )

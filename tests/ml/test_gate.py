@@ -20,8 +20,8 @@ def contest(own: float, shoppers: int = SHOPPERS, **changes: object) -> Contest:
         own=quality(own, 1, shoppers),
         baselines={"trending": quality(0.2, 2, shoppers), "ials": quality(0.15, 3, shoppers)},
         servable={"trending": 0.2, "ease": 0.18},
-        repeat_own=0.4,
-        repeat_frequency=0.3,
+        repeat_own=quality(0.4, 4, shoppers),
+        repeat_frequency=quality(0.3, 5, shoppers),
     )
     return usual._replace(**changes)
 
@@ -45,7 +45,6 @@ def test_models_that_do_not_beat_it_are_refused_and_the_best_servable_order_serv
 
     assert not gate.passed
     assert gate.champion == "trending"
-    assert gate.repeat_champion == "buy-again"
     assert "refused" in gate.verdict
 
 
@@ -70,10 +69,17 @@ def test_models_about_as_good_as_those_in_service_replace_them() -> None:
 
 
 def test_repeats_stay_with_personal_frequency_where_it_is_better() -> None:
-    gate = decide(contest(own=0.3, repeat_own=0.2))
+    gate = decide(contest(own=0.3, repeat_own=quality(0.2, 4)))
 
     assert gate.champion == "own-models"
     assert gate.repeat_champion == "buy-again"
+
+
+def test_repeats_are_judged_apart_from_new_products() -> None:
+    gate = decide(contest(own=0.1))
+
+    assert gate.champion == "trending"
+    assert gate.repeat_champion == "own-models"
 
 
 def test_the_table_shows_own_models_first_then_the_best_baselines() -> None:

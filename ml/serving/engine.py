@@ -10,7 +10,7 @@ from ml.serving.order import order
 from ml.serving.reasons import similar_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
-from ml.serving.shopper import Shopper, shopper_of_request
+from ml.serving.shopper import Shopper, shopper_of_request, since_cut_s
 from ml.serving.similar import similar_scores
 from ml.serving.sources import (
     SOURCES,
@@ -59,8 +59,9 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         return _similar(release, request)
     watch = Stopwatch()
     market = release.market_index.get(request.market or "", 0)
+    cut_s = release.tables.cut_s
     shopper = shopper_of_request(
-        request.recent, request.bought, market, request.now_s, release.index
+        request.recent, request.bought, market, request.now_s, cut_s, release.index
     )
     interest = profile(shopper)
     scores = source_scores(release.tables, shopper, interest, release.query_vector(shopper))
@@ -75,7 +76,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
             shopper,
             scores,
             candidates,
-            request.now_s,
+            cut_s + since_cut_s(request.now_s, cut_s),
             repeat=request.mode == "repeat",
         )
         probability = release.rank(found.dense, found.codes)

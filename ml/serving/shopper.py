@@ -11,6 +11,7 @@ from ml.serving.request import Interaction, Purchase
 LONGEST_HISTORY = 100
 MOST_BOUGHT = 2000
 DAY_S = 86_400.0
+LONGEST_GAP_S = 7 * DAY_S
 UNSEEN_KINDS = frozenset({"impression", "search", "dwell"})
 """Said about a product by the page or beside another event, not by the shopper's choice."""
 PURCHASE = KIND_INDEX["purchase"]
@@ -37,28 +38,41 @@ def shopper_of_request(
     bought: list[Purchase],
     market: int,
     now_s: float,
+    cut_s: float,
     index: dict[str, int],
 ) -> Shopper:
-    """Products the release does not know are left out."""
+    """Products the release does not know are left out. cut_s: when the release stopped learning."""
     known = [i for i in recent if i.product_id in index and i.kind not in UNSEEN_KINDS]
     known = known[:LONGEST_HISTORY]
     owned = [p for p in bought if p.product_id in index][:MOST_BOUGHT]
     return Shopper(
         items=np.array([index[i.product_id] for i in known], np.int32),
         kinds=np.array([KIND_INDEX[i.kind] for i in known], np.int8),
-        ages=_ages(now_s, [i.occurred_at_s for i in known]),
+        ages=_ages(now_s, cut_s, [i.occurred_at_s for i in known]),
         bought=np.array([index[p.product_id] for p in owned], np.int32),
         bought_times=np.array([p.times for p in owned], np.float32),
-        bought_ages=_ages(now_s, [p.last_s for p in owned]),
+        bought_ages=_ages(now_s, cut_s, [p.last_s for p in owned]),
         market=market,
         hour=int(now_s // 3600 % 24),
         weekday=int((now_s // DAY_S + 3) % 7),
     )
 
 
-def _ages(now_s: float, times_s: list[float]) -> NDArray[np.float32]:
-    ages = (now_s - np.array(times_s, np.float64)) / DAY_S
-    return np.maximum(ages, 0).astype(np.float32)
+def since_cut_s(now_s: float, cut_s: float) -> float:
+    """Seconds that passed for the shop since its release stopped learning, at most LONGEST_GAP.
+
+    A release that is not renewed for long would otherwise make its own statistics, and with them
+    everything shoppers did, look equally ancient.
+    """
+    return min(max(now_s - cut_s, 0.0), LONGEST_GAP_S)
+
+
+def _ages(now_s: float, cut_s: float, times_s: list[float]) -> NDArray[np.float32]:
+    """Days; what came after `cut_s` is younger than all that came before."""
+    gap_s = since_cut_s(now_s, cut_s)
+    times = np.array(times_s, np.float64)
+    ages_s = np.where(times >= cut_s, np.minimum(now_s - times, gap_s), cut_s - times + gap_s)
+    return (np.maximum(ages_s, 0) / DAY_S).astype(np.float32)
 
 
 class ShopperBook:

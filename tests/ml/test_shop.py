@@ -106,7 +106,7 @@ def test_the_engine_sees_the_shopper_training_saw(shop: Shop) -> None:
     offline = ShopperBook(shop.log.before(now_s), 2, now_s).shopper(0, 1)
     asked = request_of(offline, shop, now_s, "new")
     online = shopper_of_request(
-        asked.recent, asked.bought, 1, asked.now_s, position_index(shop.product_ids)
+        asked.recent, asked.bought, 1, asked.now_s, now_s, position_index(shop.product_ids)
     )
 
     for ours, theirs in zip(offline, online, strict=True):

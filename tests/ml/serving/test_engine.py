@@ -134,6 +134,33 @@ def test_without_models_the_classical_champion_serves(champion: str, tmp_path: P
         assert ids(answer)[:2] == ["p06", "p07"]
 
 
+def test_a_release_that_was_not_renewed_for_years_still_knows_its_shoppers(
+    tmp_path: Path,
+) -> None:
+    release = load_release(write_small_release(tmp_path, champion="ease"))
+    recent = viewed("p05")
+    fresh = recommend(release, EngineRequest(now_s=NOW_S, limit=3, recent=recent))
+    years_later = recommend(
+        release, EngineRequest(now_s=NOW_S + 9 * 365 * 86_400, limit=3, recent=recent)
+    )
+
+    assert ids(years_later) == ids(fresh)
+    assert years_later.items[0].because_of == "p05"
+
+
+def test_what_was_done_after_the_release_counts_more_than_what_came_before(
+    tmp_path: Path,
+) -> None:
+    release = load_release(write_small_release(tmp_path, champion="ease"))
+    now_s = NOW_S + 900 * 86_400
+    just_now = Interaction(product_id="p08", kind="view", occurred_at_s=now_s - 5)
+    answer = recommend(
+        release, EngineRequest(now_s=now_s, limit=2, recent=[just_now, *viewed("p05")])
+    )
+
+    assert ids(answer)[0] == "p09"
+
+
 def test_equal_requests_get_equal_answers(release: LoadedRelease) -> None:
     request = EngineRequest(now_s=NOW_S, limit=12, recent=viewed("p02", "p07"))
     first, second = recommend(release, request), recommend(release, request)

@@ -29,6 +29,8 @@ CODES = {
 }
 BASIS = 50
 """So many of the shopper's strongest interests may be named."""
+A_VISIT_DAYS = 0.5
+"""What was looked at longer ago explains no more than the rest of the history."""
 PERSUASION = np.array(
     [{"two-tower": 0.3, "season": 0.5}.get(source, 1.0) for source in SOURCES], np.float32
 )
@@ -55,7 +57,10 @@ def why(
     if not chosen.size:
         return []
     strongest = np.maximum(scores.max(axis=1, keepdims=True), 1e-9)
-    share = np.maximum(scores[:, chosen], 0) / strongest * PERSUASION[:, None]
+    persuasion = PERSUASION.copy()
+    if shopper.ages.size and shopper.ages[0] > A_VISIT_DAYS:
+        persuasion[SOURCES.index("last-viewed")] = 0
+    share = np.maximum(scores[:, chosen], 0) / strongest * persuasion[:, None]
     speaking = np.where(share.any(axis=0), share.argmax(axis=0), SOURCES.index("season"))
     because = np.full(len(chosen), -1)
     for source in np.unique(speaking):

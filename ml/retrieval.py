@@ -29,12 +29,12 @@ REPORTS = 40
 class TowerConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
     dim: int = 64
-    epochs: float = 3.0
-    most_samples: int = 300_000
-    """Over all epochs, so that time is bounded: about 20,000 a second on one core."""
-    warm_share: float = 0.5
-    """Share of the samples that suffices on from a warm start."""
-    batch_size: int = 2048
+    samples: int = 150_000
+    """About 20,000 a second on one core; `warm_share` of them from a warm start."""
+    passes: float = 6.0
+    """A small log gives no more samples than so many per event."""
+    warm_share: float = 0.6
+    batch_size: int = 1024
     learning_rate: float = 2e-3
     temperature: float = 0.1
     unknown_share: float = 0.1
@@ -115,16 +115,11 @@ def train_two_tower(
 def _split(
     samples: TowerSamples, config: TowerConfig, share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Held-out targets, and targets in the order of training, repeated over the epochs."""
-    n_held = min(config.held_out, len(samples.targets) // 20)
-    held = rng.choice(samples.targets, n_held, replace=False)
-    wanted = int(share * min(config.most_samples, config.epochs * len(samples.targets)))
-    passes: list[NDArray[np.int64]] = []
-    while wanted > 0:
-        drawn = samples.draw(min(wanted, len(samples.targets)), rng)
-        wanted -= len(drawn)
-        passes.append(drawn[~np.isin(drawn, held)])
-    return held, np.concatenate(passes)
+    """Held-out targets, and those to train on, in order."""
+    held = samples.draw_evenly(min(config.held_out, len(samples.targets) // 20), rng)
+    wanted = int(share * min(config.samples, config.passes * len(samples.targets)))
+    drawn = samples.draw(wanted, rng)
+    return held, drawn[~np.isin(drawn, held)]
 
 
 def _recall(

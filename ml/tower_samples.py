@@ -10,7 +10,9 @@ from ml.serving.release import TOWER_HISTORY
 from ml.serving.shopper import UNSEEN_KINDS
 
 DAY_S = 86_400
-RECENCY_HALF_LIFE_DAYS = 60.0
+RECENCY_HALF_LIFE_DAYS = 20.0
+REPEAT_SHARE = 0.3
+"""How often a choice the shopper had made before is drawn, beside a first one."""
 
 
 class Batch(NamedTuple):
@@ -45,18 +47,18 @@ class TowerSamples:
         self._shopper_start = np.maximum.accumulate(np.where(new_shopper, position, 0))
         self._basket_start = np.maximum.accumulate(np.where(new_basket, position, 0))
         self.targets = np.flatnonzero(self._log.weight > 0)
+        age_days = (ts.max(initial=0) - ts[self.targets]) / DAY_S
+        chances = self._log.weight[self.targets] * 0.5 ** (age_days / RECENCY_HALF_LIFE_DAYS)
+        chances[~_is_first(self._log)[self.targets]] *= REPEAT_SHARE
+        self._chances = chances / max(float(chances.sum()), 1e-12)
 
-    def draw(self, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """At most `most` targets in random order, recent ones more likely."""
-        ts = self._log.ts[self.targets]
-        weight = 0.5 ** ((ts.max() - ts) / DAY_S / RECENCY_HALF_LIFE_DAYS)
-        weight *= self._log.weight[self.targets]
-        if most >= len(self.targets):
-            return rng.permutation(self.targets)
-        # Efraimidis & Spirakis 2006: the largest u^(1/w) are a weighted sample
-        keys = np.log(rng.random(len(weight))) / np.maximum(weight, 1e-12)
-        chosen = np.argpartition(-keys, most)[:most]
-        return self.targets[rng.permutation(chosen)]
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """`count` targets with replacement: recent and first choices more often."""
+        return rng.choice(self.targets, count, p=self._chances)
+
+    def draw_evenly(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """`count` distinct targets, each as likely as any other."""
+        return rng.choice(self.targets, count, replace=False)
 
     def item_counts(self, targets: NDArray[np.int64], n_items: int) -> NDArray[np.float64]:
         return np.bincount(self._log.item[targets], minlength=n_items).astype(np.float64)
@@ -77,3 +79,11 @@ class TowerSamples:
             context=np.stack(context, axis=1).astype(np.int64),
             target=log.item[targets].astype(np.int64),
         )
+
+
+def _is_first(log: InteractionLog) -> NDArray[np.bool_]:
+    """Whether the event is its shopper's first with its product; sorted by shopper and time."""
+    pairs = log.shopper.astype(np.int64) * (int(log.item.max(initial=0)) + 1) + log.item
+    first = np.zeros(len(pairs), bool)
+    first[np.unique(pairs, return_index=True)[1]] = True
+    return first

@@ -15,7 +15,7 @@ from ml.tower_samples import DAY_S, TowerSamples
 from ml.towers import logq_loss
 from tests.ml.toy_shop import PRODUCTS_EACH, toy_shop
 
-CONFIG = TowerConfig(epochs=6, batch_size=256, held_out=300)
+CONFIG = TowerConfig(batch_size=256, held_out=300)
 
 
 def quiet(fraction: float, figures: dict[str, float] | None = None) -> None:

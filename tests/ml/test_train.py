@@ -18,7 +18,7 @@ from ml.train import Cuts, TrainConfig, Trained, train_shop
 from tests.ml.toy_shop import PRODUCTS_EACH, toy_shop
 
 CONFIG = TrainConfig(
-    towers=TowerConfig(epochs=4, batch_size=256, held_out=200),
+    towers=TowerConfig(passes=4, batch_size=256, held_out=200),
     ranker=RankerConfig(epochs=4, negatives=40),
 )
 

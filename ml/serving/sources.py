@@ -22,14 +22,14 @@ SOURCES = (
 TRENDING = SOURCES.index("trending")
 BUY_AGAIN = SOURCES.index("buy-again")
 CANDIDATES_PER_SOURCE = {
-    "two-tower": 80,
-    "ease": 120,
-    "item-knn": 80,
-    "last-viewed": 30,
-    "content": 30,
-    "trending": 100,
-    "season": 30,
-    "buy-again": 150,
+    "two-tower": 60,
+    "ease": 80,
+    "item-knn": 50,
+    "last-viewed": 20,
+    "content": 20,
+    "trending": 60,
+    "season": 20,
+    "buy-again": 120,
 }
 LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
 """In the other sources a product without any score is no candidate."""
@@ -127,7 +127,7 @@ def best(
     row: NDArray[np.float32], allowed: NDArray[np.bool_], k: int, above: float = -np.inf
 ) -> NDArray[np.int64]:
     """Positions of the k best allowed products that score higher than `above`, in no order."""
-    eligible = np.flatnonzero(allowed & (row > above))
+    eligible = np.flatnonzero(allowed if above == -np.inf else allowed & (row > above))
     if len(eligible) <= k:
         return eligible
-    return eligible[np.argpartition(-row[eligible], k - 1)[:k]]
+    return eligible[np.argpartition(row[eligible], len(eligible) - k)[-k:]]

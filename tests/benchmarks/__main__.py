@@ -30,10 +30,10 @@ def main() -> int:
     show(rows)
     named = {
         row.name: {
-            "value": row.value,
+            "value": float(row.value),
             "unit": row.unit,
             "bar": f"{row.must} {row.bar:g}",
-            "pass": row.passed,
+            "pass": bool(row.passed),
         }
         for row in rows
     }

@@ -129,6 +129,7 @@ def _candidates(rng: np.random.Generator) -> Candidates:
 def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
     popularity = rng.pareto(1.5, PRODUCTS).astype(np.float32)
     log_price = rng.normal(7, 1, PRODUCTS).astype(np.float32)
+    together = _neighbours(rng, 100)
     return Tables(
         cut_s=NOW_S,
         product_ids=product_ids(),
@@ -143,13 +144,18 @@ def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
         market_trends=np.stack([popularity, popularity]),
         rebuy_rate=rng.random(PRODUCTS).astype(np.float32),
         rebuy_days=rng.integers(1, 60, PRODUCTS).astype(np.float32),
-        co_purchase=_neighbours(rng, 100),
-        ease=_neighbours(rng, 100),
+        co_purchase=together,
+        ease=Neighbours(together.item, _weights(rng, 100)),
         content=_neighbours(rng, 50),
         item_vectors=vectors,
     )
 
 
 def _neighbours(rng: np.random.Generator, most: int) -> Neighbours:
-    weight = -np.sort(-rng.random((PRODUCTS, most)).astype(np.float32), axis=1)
-    return Neighbours(rng.integers(0, PRODUCTS, (PRODUCTS, most)).astype(np.int32), weight)
+    item = rng.integers(0, PRODUCTS, (PRODUCTS, most)).astype(np.int32)
+    return Neighbours(item, _weights(rng, most))
+
+
+def _weights(rng: np.random.Generator, most: int) -> NDArray[np.float32]:
+    """Strongest first."""
+    return -np.sort(-rng.random((PRODUCTS, most)).astype(np.float32), axis=1)

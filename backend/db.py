@@ -22,6 +22,7 @@ UNREACHABLE = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server killed in mid-answer leaves asyncpg in a wrong state
 )
 """PostgreSQL is down, starting, stopping or full: the same statement may succeed later."""
 

@@ -6,7 +6,7 @@ of `docs/import.md`. The backend exports this form for training; anyone may hand
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,19 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+EventType = Literal[
+    "view",
+    "impression",
+    "click",
+    "dwell",
+    "add_to_cart",
+    "remove_from_cart",
+    "search",
+    "wishlist",
+    "purchase",
+    "refund",
+    "dismiss",
+]
 TIME = pa.timestamp("us", tz="UTC")
 PRODUCTS = pa.schema(
     [

@@ -1,23 +1,13 @@
 """One shop's behaviour as arrays, in the order of time."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = (
-    "view",
-    "impression",
-    "click",
-    "dwell",
-    "add_to_cart",
-    "remove_from_cart",
-    "search",
-    "wishlist",
-    "purchase",
-    "refund",
-    "dismiss",
-)
+from ml.dataset import EventType
+
+KINDS: tuple[str, ...] = get_args(EventType)
 """Event types; their position is `InteractionLog.kind`."""
 KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 KIND_WEIGHT = np.array(

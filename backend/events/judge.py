@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from backend.events.explain import Flaw
 from backend.events.parse import AnyEvent, Form, Unread, read_events
 from backend.events.schemas import LARGEST_CONTEXT_BYTES, WITHOUT_PRODUCT, EventRow, RowResult
+from backend.explain import Flaw
 
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 FURTHEST_AHEAD = timedelta(hours=24)

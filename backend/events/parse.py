@@ -8,8 +8,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from backend.errors import BadRequest, TooLarge
-from backend.events.explain import Flaw, explain
+from backend.events.explain import explain_event
 from backend.events.schemas import LONGEST_ID, BeaconEventIn, EventIn
+from backend.explain import Flaw
 
 ALONE = ""
 IN_LIST = "/events/{}"
@@ -118,7 +119,7 @@ def _split(body: bytes) -> Pieces:
     except UnicodeDecodeError as error:
         raise BadRequest("the body is not UTF-8") from error
     except msgspec.ValidationError as error:
-        flaw = explain(error)
+        flaw = explain_event(error)
         pointer = None if flaw.field is None else f"/{flaw.field}"
         message = flaw.message.replace("the event", "the body")
         raise BadRequest(message, pointer=pointer) from error
@@ -159,7 +160,7 @@ def _decode(piece: bytes | Raw, form: Form) -> AnyEvent | Unread:
     try:
         return form.one.decode(piece)
     except msgspec.ValidationError as error:
-        flaw = explain(error)
+        flaw = explain_event(error)
     except RecursionError:
         flaw = Flaw(code="malformed", field=None, message="the event is nested too deeply")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

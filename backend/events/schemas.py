@@ -7,20 +7,8 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from backend.errors import Problem
+from ml.dataset import EventType
 
-EventType = Literal[
-    "view",
-    "impression",
-    "click",
-    "dwell",
-    "add_to_cart",
-    "remove_from_cart",
-    "search",
-    "wishlist",
-    "purchase",
-    "refund",
-    "dismiss",
-]
 EVENT_TYPES: frozenset[str] = frozenset(get_args(EventType))
 WITHOUT_PRODUCT = frozenset({"search", "dwell"})
 """Types that may say something about the visit instead of one product."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from backend.catalog.schemas import CustomerIn, ProductIn
 from backend.catalog.settle import settle_customer, settle_product
-from backend.events.explain import explain as explain_event
+from backend.events.explain import explain_event
 from backend.events.judge import settle as settle_event
 from backend.events.parse import Unread
 from backend.events.schemas import EventIn, EventRow
@@ -38,15 +38,7 @@ class RowKind(Struct, frozen=True, kw_only=True):
 
 def _settle_event(event: EventIn, now: datetime) -> EventRow | Flaw:
     settled = settle_event(event, now, may_hold_nul=True)
-    if not isinstance(settled, Unread):
-        return settled
-    flaw = settled.flaw
-    return Flaw(code=flaw.code, field=flaw.field, message=flaw.message)
-
-
-def _explain_event(error: msgspec.ValidationError) -> Flaw:
-    flaw = explain_event(error)
-    return Flaw(code=flaw.code, field=flaw.field, message=flaw.message)
+    return settled.flaw if isinstance(settled, Unread) else settled
 
 
 KINDS: dict[Kind, RowKind] = {
@@ -69,6 +61,6 @@ KINDS: dict[Kind, RowKind] = {
         id_field="event_id",
         required=("event_id", "type", "occurred_at"),
         settle=_settle_event,
-        explain=_explain_event,
+        explain=explain_event,
     ),
 }

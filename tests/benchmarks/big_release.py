@@ -81,17 +81,17 @@ def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
 
 
 def random_history(
-    rng: np.random.Generator, now_s: float
+    rng: np.random.Generator, now_s: float, interactions: int, products_bought: int
 ) -> tuple[list[Interaction], list[Purchase]]:
-    """A regular: 100 interactions, 150 products bought."""
+    """Products drawn evenly, so that no two sources agree: more candidates than a real shop's."""
     names = product_ids()
     recent = [
         Interaction(product_id=names[item], kind="purchase", occurred_at_s=now_s - age * DAY_S)
-        for age, item in enumerate(rng.integers(0, PRODUCTS, 100))
+        for age, item in enumerate(rng.integers(0, PRODUCTS, interactions))
     ]
     bought = [
         Purchase(product_id=names[item], times=1, last_s=now_s - age * DAY_S)
-        for age, item in enumerate(rng.choice(PRODUCTS, 150, replace=False))
+        for age, item in enumerate(rng.choice(PRODUCTS, products_bought, replace=False))
     ]
     return recent, bought
 

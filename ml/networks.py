@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ml.serving.buckets import BEYOND
+
 FURTHEST = 5.0
 """Standardised inputs are cut to this many deviations."""
 
@@ -46,50 +48,33 @@ class SlimDlrm(nn.Module):
 class RawInputs(nn.Module):
     """Raw ranker inputs to what the network takes; whatever arrives, finite numbers leave."""
 
-    edges: Tensor
-    start: Tensor
     mean: Tensor
     scale: Tensor
     first_row: Tensor
     cardinality: Tensor
 
-    def __init__(
-        self, edges: Tensor, mean: Tensor, scale: Tensor, cardinalities: list[int]
-    ) -> None:
-        """edges: (F, bins - 1), ascending, bins a power of two. mean, scale: (F,)."""
+    def __init__(self, bins: int, mean: Tensor, scale: Tensor, cardinalities: list[int]) -> None:
+        """bins: buckets of each feature. mean, scale: (F,)."""
         super().__init__()
-        features, self.bins = edges.shape[0], edges.shape[1] + 1
-        sizes = torch.tensor([self.bins] * features + cardinalities)
-        self.register_buffer("edges", edges)
-        self.register_buffer("start", torch.arange(features) * (self.bins - 1))
+        self.bins = bins
+        sizes = torch.tensor([bins] * len(mean) + cardinalities)
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         self.register_buffer("first_row", torch.cumsum(sizes, 0) - sizes)
         self.register_buffer("cardinality", torch.tensor(cardinalities))
 
-    def forward(self, dense: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw features (n, F) and codes (n, C) to standardised features and rows of the table."""
-        known = torch.nan_to_num(dense, nan=0.0, posinf=1e30, neginf=-1e30)
-        return self.standardise(known), self.rows(self.buckets(known), codes)
+    def forward(self, dense: Tensor, buckets: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw features (n, F), their buckets (n, F) and codes (n, C) to what the network takes."""
+        return self.standardise(dense), self.rows(buckets, codes)
 
-    def buckets(self, known: Tensor) -> Tensor:
-        """How many edges lie below each value, found by halving: (n, F)."""
-        flat = self.edges.flatten()
-        found = torch.zeros_like(known, dtype=torch.long)
-        step = self.bins // 2
-        while step:
-            above = known > flat[self.start + found + (step - 1)]
-            found = found + above.long() * step
-            step //= 2
-        return found
-
-    def standardise(self, known: Tensor) -> Tensor:
+    def standardise(self, dense: Tensor) -> Tensor:
+        known = torch.nan_to_num(dense, nan=0.0, posinf=BEYOND, neginf=-BEYOND)
         return torch.clamp((known - self.mean) / self.scale, -FURTHEST, FURTHEST)
 
     def rows(self, buckets: Tensor, codes: Tensor) -> Tensor:
         """Codes out of range are the unknown one, 0."""
         inside = (codes >= 0) & (codes < self.cardinality)
-        return torch.cat([buckets, torch.where(inside, codes, 0)], dim=1) + self.first_row
+        return torch.cat([buckets.long(), torch.where(inside, codes, 0)], dim=1) + self.first_row
 
 
 class Ranker(nn.Module):
@@ -100,6 +85,6 @@ class Ranker(nn.Module):
         self.inputs = inputs
         self.network = network
 
-    def forward(self, dense: Tensor, codes: Tensor) -> Tensor:
-        standardised, fields = self.inputs(dense, codes)
+    def forward(self, dense: Tensor, buckets: Tensor, codes: Tensor) -> Tensor:
+        standardised, fields = self.inputs(dense, buckets, codes)
         return self.network(standardised, fields)

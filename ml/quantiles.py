@@ -1,11 +1,11 @@
-"""Numbers to buckets that hold equally many of them."""
+"""Edges of buckets that hold equally many numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.serving.buckets import finite
+
 ROWS_LOOKED_AT = 100_000
-BEYOND = 1e30
-"""Stands for infinity; NaN counts as 0. `ml.networks.RawInputs` does the same."""
 
 
 def fit_quantiles(
@@ -20,15 +20,3 @@ def fit_quantiles(
         rows = np.sort(np.random.default_rng(seed).choice(rows, ROWS_LOOKED_AT, replace=False))
     quantiles = np.quantile(finite(dense[rows]), np.linspace(0, 1, bins + 1)[1:-1], axis=0)
     return np.ascontiguousarray(quantiles.T, np.float32)
-
-
-def bucketise(dense: NDArray[np.float32], edges: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """How many edges lie below each value: (n, F). A value on an edge is not above it."""
-    buckets = np.empty(dense.shape, np.uint8)
-    for feature, upper in enumerate(edges):
-        buckets[:, feature] = np.searchsorted(upper, finite(dense[:, feature]), side="left")
-    return buckets
-
-
-def finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.nan_to_num(values, nan=0.0, posinf=BEYOND, neginf=-BEYOND)

@@ -15,8 +15,10 @@ from ml.calibration import fit_calibration, honest_error, probabilities
 from ml.merlin_adapter import DlrmShape, build_dlrm, dlrm_logits, quiet, slim_dlrm
 from ml.networks import Ranker, RawInputs
 from ml.onnx_files import export_onnx
-from ml.quantiles import bucketise, finite, fit_quantiles
+from ml.quantiles import fit_quantiles
 from ml.release import Calibration
+from ml.serving.buckets import bucketise
+from ml.serving.ranker import EDGES, NETWORK
 
 ROWS_AT_ONCE = 8_192
 FEWEST_STEPS = 60
@@ -67,6 +69,8 @@ class RankingRows(Protocol):
 
 class TrainedRanker(NamedTuple):
     network: Ranker
+    edges: NDArray[np.float32]
+    """(F, bins - 1): the buckets the network looks vectors up by."""
     calibration: Calibration
     metrics: dict[str, float]
     """Of the held-out rows: ndcg@20, auc, grouped_auc, logloss, ece_before, ece."""
@@ -80,20 +84,25 @@ class TrainedRanker(NamedTuple):
             for start in range(0, len(rows.dense), ROWS_AT_ONCE):
                 part = slice(start, start + ROWS_AT_ONCE)
                 dense = torch.from_numpy(rows.dense[part])
+                buckets = torch.from_numpy(bucketise(rows.dense[part], self.edges))
                 codes = torch.from_numpy(rows.codes[part].astype(np.int64))
-                found.append(self.network(dense, codes).numpy())
+                found.append(self.network(dense, buckets, codes).numpy())
         return np.concatenate(found)
 
     def export(self, folder: Path) -> None:
-        """Write `ranker.onnx`: dense float32 (n, F), codes int64 (n, C) → logit float32 (n,)."""
-        features = self.network.inputs.edges.shape[0]
-        codes = len(self.network.inputs.cardinality)
-        export_onnx(
-            self.network,
-            {"dense": torch.zeros(2, features), "codes": torch.zeros(2, codes, dtype=torch.long)},
-            "logit",
-            folder / "ranker.onnx",
-        )
+        """Write `ranker_edges.npy` and `ranker.onnx`.
+
+        The latter takes dense float32 (n, F), buckets uint8 (n, F) and codes int64 (n, C) and
+        gives logit float32 (n,).
+        """
+        features, codes = len(self.edges), len(self.network.inputs.cardinality)
+        example = {
+            "dense": torch.zeros(2, features),
+            "buckets": torch.zeros(2, features, dtype=torch.uint8),
+            "codes": torch.zeros(2, codes, dtype=torch.long),
+        }
+        export_onnx(self.network, example, "logit", folder / NETWORK)
+        np.save(folder / EDGES, self.edges)
 
 
 class Trainable(NamedTuple):
@@ -123,11 +132,12 @@ def train_ranker(
             raise NotEnoughData("ranking needs products that were chosen and others that were not")
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    inputs = _fit_inputs(train, config.bins)
+    edges = fit_quantiles(train.dense, config.bins)
+    inputs = _inputs(train, edges)
     trainable = KINDS[config.kind](inputs, config)
     with quiet():
-        network, curve = _fit(trainable, inputs, train, valid, config, progress)
-    ranker = TrainedRanker(network, Calibration(logits=[], probabilities=[]), {}, curve)
+        network, curve = _fit(trainable, inputs, edges, train, valid, config, progress)
+    ranker = TrainedRanker(network, edges, Calibration(logits=[], probabilities=[]), {}, curve)
     logits = ranker.logits(valid)
     return ranker._replace(
         calibration=fit_calibration(logits, valid.label), metrics=_judged(valid, logits)
@@ -135,7 +145,7 @@ def train_ranker(
 
 
 def _dlrm(inputs: RawInputs, config: RankerConfig) -> Trainable:
-    features, bins = inputs.edges.shape[0], inputs.bins
+    features, bins = len(inputs.mean), inputs.bins
     shape = DlrmShape(
         continuous=features,
         fields=features + len(inputs.cardinality),
@@ -155,13 +165,12 @@ def _dlrm(inputs: RawInputs, config: RankerConfig) -> Trainable:
 KINDS: dict[RankerKind, Callable[[RawInputs, RankerConfig], Trainable]] = {"dlrm": _dlrm}
 
 
-def _fit_inputs(train: RankingRows, bins: int) -> RawInputs:
-    edges = fit_quantiles(train.dense, bins)
+def _inputs(train: RankingRows, edges: NDArray[np.float32]) -> RawInputs:
     # moments of the quantiles: nearly those of the rows, and no outlier moves them
     mean, scale = edges.mean(axis=1), edges.std(axis=1)
     cardinalities = [int(codes.max()) + 1 for codes in train.codes.T]
     return RawInputs(
-        torch.from_numpy(edges),
+        edges.shape[1] + 1,
         torch.from_numpy(mean),
         torch.from_numpy(np.where(scale > 1e-6, scale, 1.0).astype(np.float32)),
         cardinalities,
@@ -171,13 +180,13 @@ def _fit_inputs(train: RankingRows, bins: int) -> RawInputs:
 def _fit(
     trainable: Trainable,
     inputs: RawInputs,
+    edges: NDArray[np.float32],
     train: RankingRows,
     valid: RankingRows,
     config: RankerConfig,
     progress: Callable[[float, dict[str, float]], None],
 ) -> tuple[Ranker, dict[str, list[float]]]:
     """The best epoch's network, and the curve."""
-    edges = inputs.edges.numpy()
     buckets, valid_buckets = bucketise(train.dense, edges), bucketise(valid.dense, edges)
     optimizer = torch.optim.AdamW(
         trainable.module.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -251,13 +260,13 @@ def _batches(
         lengths = starts[chosen + 1] - starts[chosen]
         place = np.concatenate([np.arange(starts[g], starts[g + 1]) for g in chosen])
         picked = rows[place]
-        dense = torch.from_numpy(finite(train.dense[picked]))
+        dense = torch.from_numpy(train.dense[picked])
         codes = torch.from_numpy(train.codes[picked].astype(np.int64))
         yield (
             min(1.0, (begin + len(chosen)) / len(order)),
             Batch(
                 dense=inputs.standardise(dense),
-                fields=inputs.rows(torch.from_numpy(buckets[picked].astype(np.int64)), codes),
+                fields=inputs.rows(torch.from_numpy(buckets[picked]), codes),
                 label=torch.from_numpy(train.label[picked]),
                 group=torch.from_numpy(np.repeat(np.arange(len(chosen)), lengths)),
                 weight=torch.from_numpy(weight[place]),
@@ -315,9 +324,9 @@ def _predict(
     with torch.no_grad():
         for start in range(0, len(buckets), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            dense = inputs.standardise(torch.from_numpy(finite(rows.dense[part])))
+            dense = inputs.standardise(torch.from_numpy(rows.dense[part]))
             codes = torch.from_numpy(rows.codes[part].astype(np.int64))
-            fields = inputs.rows(torch.from_numpy(buckets[part].astype(np.int64)), codes)
+            fields = inputs.rows(torch.from_numpy(buckets[part]), codes)
             found.append(logits(dense, fields).numpy())
     return np.concatenate(found)
 

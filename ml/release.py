@@ -14,7 +14,7 @@ from msgspec import Struct
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 LARGEST_FILE_BYTES = 1 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(
@@ -28,6 +28,7 @@ FILES = frozenset(
         "popularity.msgpack",
         "query_tower.onnx",
         "ranker.onnx",
+        "ranker_edges.npy",
         "towers.npz",
         "vocabulary.msgpack",
     }

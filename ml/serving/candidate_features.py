@@ -73,17 +73,20 @@ def candidate_features(
         *_personal_columns(tables, shopper, candidates),
         np.full(len(candidates), float(repeat), np.float32),
     ]
-    dense = np.stack(columns, axis=1).astype(np.float32)
+    dense = np.stack(columns).astype(np.float32, copy=False).T
     codes = np.stack(
         [tables.department[candidates], tables.category[candidates], tables.brand[candidates]],
         axis=1,
     ).astype(np.int64)
-    return CandidateFeatures(np.nan_to_num(dense, nan=0.0, posinf=0.0, neginf=0.0), codes)
+    return CandidateFeatures(
+        np.nan_to_num(dense, copy=False, nan=0.0, posinf=0.0, neginf=0.0), codes
+    )
 
 
 def _standardised(found: NDArray[np.float32]) -> NDArray[np.float32]:
-    spread = found.std(axis=1, keepdims=True)
-    return (found - found.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-9)
+    centred = found - found.mean(axis=1, keepdims=True)
+    variance = (centred * centred).mean(axis=1, keepdims=True)
+    return centred / np.maximum(np.sqrt(variance), 1e-9)
 
 
 def _ranks(found: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,9 +96,10 @@ def strongest_links(
         return np.full(len(chosen), -1)
     place = np.full(n_items, -1, np.int32)
     place[chosen] = np.arange(len(chosen))
-    reached = place[neighbours.item[items]]
-    row, _ = hit = np.nonzero(reached >= 0)
-    strength = neighbours.weight[items][hit] * weights[row]
+    reached = place[neighbours.item[items]].ravel()
+    hit = np.flatnonzero(reached >= 0)
+    row, column = np.divmod(hit, neighbours.item.shape[1])
+    strength = neighbours.weight[items[row], column] * weights[row]
     table = np.zeros((len(chosen), len(items)), np.float32)
     np.maximum.at(table, (reached[hit], row), strength)
     return np.where(table.max(axis=1) > 0, items[table.argmax(axis=1)], -1)

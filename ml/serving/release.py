@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.release import Manifest, ReleaseRejected, verify_release
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.ranker import NETWORK, Ranker, load_edges
 from ml.serving.request import Mode
 from ml.serving.shopper import Shopper
 from ml.serving.tables import Tables, position_index
@@ -30,7 +31,7 @@ class LoadedRelease:
         manifest: Manifest,
         tables: Tables,
         query_tower: onnxruntime.InferenceSession | None,
-        ranker: onnxruntime.InferenceSession | None,
+        ranker: Ranker | None,
         nbytes: int,
     ) -> None:
         self.manifest = manifest
@@ -69,8 +70,8 @@ class LoadedRelease:
         """Probability of each candidate: (candidates,)."""
         if self._ranker is None or self.manifest.calibration is None:
             raise ReleaseRejected("this release has no ranker")
-        logits = np.asarray(self._ranker.run(None, {"dense": dense, "codes": codes})[0])
         table = self.manifest.calibration
+        logits = self._ranker.logits(dense, codes)
         return np.interp(logits, table.logits, table.probabilities).astype(np.float32)
 
 
@@ -101,15 +102,21 @@ def load_release(folder: Path) -> LoadedRelease:
         raise ReleaseRejected("the ranker was trained on other features than this engine computes")
     try:
         tables = load_tables(folder)
+        ranker = _ranker(folder)
     except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
         raise ReleaseRejected(f"the tables cannot be read: {error}") from error
     return LoadedRelease(
         manifest=manifest,
         tables=tables,
         query_tower=_session(folder / "query_tower.onnx"),
-        ranker=_session(folder / "ranker.onnx"),
+        ranker=ranker,
         nbytes=sum(entry.size for entry in manifest.files.values()),
     )
+
+
+def _ranker(folder: Path) -> Ranker | None:
+    session = _session(folder / NETWORK)
+    return None if session is None else Ranker(session, load_edges(folder, len(DENSE_FEATURES)))
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession | None:

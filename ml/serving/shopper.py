@@ -1,5 +1,6 @@
 """One shopper at one moment, as positions and ages: the same for training and serving."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,20 +43,36 @@ def shopper_of_request(
     index: dict[str, int],
 ) -> Shopper:
     """Products the release does not know are left out. cut_s: when the release stopped learning."""
-    known = [i for i in recent if i.product_id in index and i.kind not in UNSEEN_KINDS]
-    known = known[:LONGEST_HISTORY]
-    owned = [p for p in bought if p.product_id in index][:MOST_BOUGHT]
+    seen = [
+        (position, KIND_INDEX[i.kind], i.occurred_at_s)
+        for i in recent
+        if i.kind not in UNSEEN_KINDS and (position := index.get(i.product_id)) is not None
+    ]
+    owned = [
+        (position, p.times, p.last_s)
+        for p in bought
+        if (position := index.get(p.product_id)) is not None
+    ]
+    items, kinds, times_s = _columns(seen[:LONGEST_HISTORY])
+    bought_items, bought_times, last_s = _columns(owned[:MOST_BOUGHT])
     return Shopper(
-        items=np.array([index[i.product_id] for i in known], np.int32),
-        kinds=np.array([KIND_INDEX[i.kind] for i in known], np.int8),
-        ages=_ages(now_s, cut_s, [i.occurred_at_s for i in known]),
-        bought=np.array([index[p.product_id] for p in owned], np.int32),
-        bought_times=np.array([p.times for p in owned], np.float32),
-        bought_ages=_ages(now_s, cut_s, [p.last_s for p in owned]),
+        items=np.array(items, np.int32),
+        kinds=np.array(kinds, np.int8),
+        ages=_ages(now_s, cut_s, times_s),
+        bought=np.array(bought_items, np.int32),
+        bought_times=np.array(bought_times, np.float32),
+        bought_ages=_ages(now_s, cut_s, last_s),
         market=market,
         hour=int(now_s // 3600 % 24),
         weekday=int((now_s // DAY_S + 3) % 7),
     )
+
+
+def _columns(
+    rows: list[tuple[int, int, float]],
+) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
+    first, second, third = zip(*rows, strict=True) if rows else ((), (), ())
+    return first, second, third
 
 
 def since_cut_s(now_s: float, cut_s: float) -> float:
@@ -67,7 +84,7 @@ def since_cut_s(now_s: float, cut_s: float) -> float:
     return min(max(now_s - cut_s, 0.0), LONGEST_GAP_S)
 
 
-def _ages(now_s: float, cut_s: float, times_s: list[float]) -> NDArray[np.float32]:
+def _ages(now_s: float, cut_s: float, times_s: Sequence[float]) -> NDArray[np.float32]:
     """Days; what came after `cut_s` is younger than all that came before."""
     gap_s = since_cut_s(now_s, cut_s)
     times = np.array(times_s, np.float64)

@@ -37,6 +37,7 @@ PROFILE_HALF_LIFE_DAYS = 30.0
 FREQUENCY_HALF_LIFE_DAYS = 180.0
 LONGEST_PROFILE = 200
 LAST_VIEWED = 3
+LOOKED_AT = 16
 CONTENT_PROFILE = 20
 PROFILE_WEIGHT = np.maximum(KIND_WEIGHT, 0)
 """Dislikes do not attract: what speaks against a product adds nothing to a profile."""
@@ -130,4 +131,23 @@ def best(
     eligible = np.flatnonzero(allowed if above == -np.inf else allowed & (row > above))
     if len(eligible) <= k:
         return eligible
-    return eligible[np.argpartition(row[eligible], len(eligible) - k)[-k:]]
+    scores = row[eligible]
+    strong = _surely_holds_best(scores, k)
+    if strong is not None:
+        eligible, scores = eligible[strong], scores[strong]
+    return eligible[np.argpartition(scores, len(scores) - k)[-k:]]
+
+
+def _surely_holds_best(scores: NDArray[np.float32], k: int) -> NDArray[np.intp] | None:
+    """A small part of the positions with the k best among them; None where none was found.
+
+    Every LOOKED_AT-th score tells about where the k-th best lies: selecting from what is left
+    takes half the time.
+    """
+    expected = 2 * k // LOOKED_AT + LOOKED_AT
+    sample = scores[::LOOKED_AT]
+    if len(sample) < 2 * expected:
+        return None
+    floor = np.partition(sample, len(sample) - expected)[-expected]
+    strong = np.flatnonzero(scores >= floor)
+    return strong if len(strong) >= k else None

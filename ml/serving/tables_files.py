@@ -108,4 +108,4 @@ def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
     sound = index.shape == weight.shape and len(index) == n and np.isfinite(weight).all()
     if not sound or (index.size and not (index.min() >= 0 and index.max() < n)):
         raise ReleaseRejected("neighbours.npz names products that do not exist")
-    return Neighbours(index.astype(np.int32), weight.astype(np.float32))
+    return Neighbours(index.astype(np.int32, copy=False), weight.astype(np.float32, copy=False))

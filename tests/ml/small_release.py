@@ -19,6 +19,7 @@ from ml.release import (
 )
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
+from ml.serving.ranker import EDGES, NETWORK
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
 
@@ -65,7 +66,8 @@ def write_small_release(
     folder.mkdir(parents=True)
     save_tables(small_tables(), folder)
     if champion == "own-models":
-        onnx.save(_ranker(), folder / "ranker.onnx")
+        onnx.save(_ranker(), folder / NETWORK)
+        np.save(folder / EDGES, np.zeros((len(DENSE_FEATURES), 1), np.float32))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         engine_version=ENGINE_VERSION,
@@ -108,6 +110,7 @@ def _ranker() -> onnx.ModelProto:
         "by_one_feature",
         [
             helper.make_tensor_value_info("dense", TensorProto.FLOAT, ["n", len(DENSE_FEATURES)]),
+            helper.make_tensor_value_info("buckets", TensorProto.UINT8, ["n", len(DENSE_FEATURES)]),
             helper.make_tensor_value_info("codes", TensorProto.INT64, ["n", len(CODE_FEATURES)]),
         ],
         [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"])],

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from ml.golden import check_golden
-from ml.release import MANIFEST, Manifest, ReleaseRejected, verify_release, write_manifest
+from ml.release import (
+    ENGINE_VERSION,
+    MANIFEST,
+    Manifest,
+    ReleaseRejected,
+    verify_release,
+    write_manifest,
+)
 from ml.serving.engine import load_release
 from tests.ml.small_release import write_small_release
 
@@ -65,7 +72,7 @@ def test_a_link_is_refused(folder: Path, tmp_path: Path) -> None:
         load_release(folder)
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, ENGINE_VERSION + 1])
 def test_another_schema_or_engine_is_refused(folder: Path, version: int) -> None:
     rewrite(folder, engine_version=version)
     with pytest.raises(ReleaseRejected, match="engine"):
@@ -94,6 +101,14 @@ def test_neighbours_that_do_not_exist_are_refused(folder: Path) -> None:
     np.savez(folder / "neighbours.npz", **changed)
     write_manifest(folder, verify_manifest(folder))
     with pytest.raises(ReleaseRejected, match="do not exist"):
+        load_release(folder)
+
+
+def test_edges_that_do_not_ascend_are_refused(folder: Path) -> None:
+    edges = np.load(folder / "ranker_edges.npy")
+    np.save(folder / "ranker_edges.npy", np.concatenate([edges + 1, edges], axis=1))
+    write_manifest(folder, verify_manifest(folder))
+    with pytest.raises(ReleaseRejected, match="ascending"):
         load_release(folder)
 
 

@@ -34,7 +34,7 @@ check: .venv/set-up ## Formatting, types, import directions, lengths: what must 
 	.venv/bin/lint-imports
 	$(python) -m infra.checks
 
-eval: setup ## Measure recommendation quality on public data
+eval: setup ## Measure recommendation quality on public data, and write docs/quality.md
 	@$(python) -m tests.eval
 
 bench: setup ## Measure speed against ceilings taken in the same run

@@ -17,13 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from msgspec import Struct
+from msgspec import Struct, structs
 from rich.console import Console
 
+from ml.anatomy import write_anatomy
 from ml.comparison import quality_of_lists
 from ml.dataset import DatasetRejected, read_dataset
 from ml.interactions import KIND_INDEX, KINDS
-from ml.progress import Report, bars
+from ml.progress import Report, bars, part
 from ml.publish import Destination, publish
 from ml.ranking_set import LIST_LENGTH, Truth, later_choices
 from ml.release import Metrics
@@ -49,6 +50,7 @@ def main() -> None:
             ),
             _seconds(arguments.test_until),
             arguments.out,
+            config_of(arguments.seed),
             console,
         )
     except DatasetRejected as error:
@@ -63,7 +65,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--test-from", required=True, metavar="T")
     parser.add_argument("--test-until", required=True, metavar="E")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--seed", type=int, default=TrainConfig().seed, metavar="N")
     return parser.parse_args()
+
+
+def config_of(seed: int) -> TrainConfig:
+    """The usual configuration, everything random in it drawn from one seed."""
+    usual = TrainConfig()
+    return structs.replace(
+        usual,
+        seed=seed,
+        towers=structs.replace(usual.towers, seed=seed),
+        ranker=structs.replace(usual.ranker, seed=seed),
+    )
 
 
 def _seconds(text: str) -> int:
@@ -84,8 +98,14 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     validation: Metrics
 
 
-def evaluate(folder: Path, cuts: Cuts, until_s: int, out: Path, console: Console) -> None:
-    """Write `metrics.json` and `recommendations.parquet` to `out`. Raises DatasetRejected."""
+def evaluate(
+    folder: Path, cuts: Cuts, until_s: int, out: Path, config: TrainConfig, console: Console
+) -> None:
+    """Write `metrics.json`, `recommendations.parquet` and the tables of `ml.anatomy` to `out`.
+
+    Recommendations are for every customer who buys in [T, E), also those without a history, who
+    are in no figure of `metrics.json`. Raises DatasetRejected.
+    """
     started = monotonic()
     shop = build_shop(read_dataset(folder))
     before = shop._replace(log=shop.log.before(cuts.now_s))
@@ -93,12 +113,16 @@ def evaluate(folder: Path, cuts: Cuts, until_s: int, out: Path, console: Console
     shutil.rmtree(releases, ignore_errors=True)
     place = Destination(tenant_id="evaluation", release_id=f"at-{cuts.now_s}", releases=releases)
     with bars(console) as report:
-        publish(before, train_shop(before, cuts, TrainConfig(), report), place, report)
+        publish(before, train_shop(before, cuts, config, report), place, report)
         seconds = monotonic() - started
         release = load_release(place.folder)
         truth = _truth(shop, cuts.now_s, until_s)
+        newcomers = _truth(shop, cuts.now_s, until_s, known=False)
         answers = answer_everybody(release, before, truth, cuts.now_s, report)
-    pq.write_table(answers, out / "recommendations.parquet")
+        unknown = answer_everybody(release, before, newcomers, cuts.now_s, report)
+        shoppers = _shoppers(before, truth, cuts.now_s)
+        write_anatomy(release, shoppers, out, part(report, "anatomy", 0.0, 1.0))
+    pq.write_table(pa.concat_tables([answers, unknown]), out / "recommendations.parquet")
     summary = Evaluation(
         verdict=release.manifest.metrics.gate.verdict,
         served={mode: _graded(answers, before, truth, cuts.now_s, mode) for mode in MODES},
@@ -142,12 +166,20 @@ def _graded(
     }
 
 
-def _truth(shop: Shop, start_s: int, until_s: int) -> Truth:
-    """What customers known before T bought in [T, E)."""
-    known = np.zeros(len(shop.shopper_ids), bool)
-    known[shop.log.before(start_s).shopper] = True
-    known[shop.n_customers :] = False
-    return later_choices(shop.log, start_s, until_s, KIND_INDEX["purchase"], known)
+def _truth(shop: Shop, start_s: int, until_s: int, *, known: bool = True) -> Truth:
+    """What customers known before T, or those not known, bought in [T, E)."""
+    asked = np.full(len(shop.shopper_ids), not known)
+    asked[shop.log.before(start_s).shopper] = known
+    asked[shop.n_customers :] = False
+    return later_choices(shop.log, start_s, until_s, KIND_INDEX["purchase"], asked)
+
+
+def _shoppers(before: Shop, truth: Truth, now_s: int) -> list[tuple[str, Shopper]]:
+    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    return [
+        (before.shopper_ids[p], book.shopper(int(p), int(before.shopper_market[p])))
+        for p in truth.shoppers
+    ]
 
 
 def answer_everybody(

@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from infra.local import demo_data
-from tests.eval.raw import CUTS, as_text, kept_lines, purchases, read
+from tests.eval.raw import CUTS, Purchases, as_text, kept_lines, purchases_of, read
 
 COUNTRIES = {
     "Australia": "AU", "Austria": "AT", "Bahrain": "BH", "Belgium": "BE", "Brazil": "BR",
@@ -24,24 +25,27 @@ COUNTRIES = {
 }  # fmt: skip
 
 
-def write_folder(dataset: str, folder: Path) -> None:
+def write_folder(dataset: str, folder: Path, keep: NDArray[np.bool_] | None = None) -> None:
+    """keep: (lines,), which of the kept lines the shop consists of; all without it."""
+    lines = kept_lines(dataset)
+    if keep is not None:
+        lines = lines.filter(pa.array(keep))
     tables = {
         "uci_online_retail": gift_shop,
         "complete_journey_dev": grocer,
         "movielens_1m": cinema,
-    }[dataset]()
+    }[dataset](lines)
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
 
 
-def gift_shop() -> dict[str, pa.Table]:
-    lines = kept_lines("uci_online_retail")
+def gift_shop(lines: pa.Table) -> dict[str, pa.Table]:
     invoice = [f"{name}-{row}" for row, name in enumerate(lines["invoice"].to_pylist())]
     return {
         "products": gifts(lines),
         "customers": gift_buyers(lines),
-        "events": events("uci_online_retail", invoice)
+        "events": events(purchases_of("uci_online_retail", lines), invoice)
         .append_column("quantity", lines["quantity"])
         .append_column("price_cents", pa.array(price_cents(lines["unit_price"]))),
     }
@@ -93,9 +97,8 @@ def price_cents(column: pa.ChunkedArray) -> np.ndarray:
     return np.rint(column.to_numpy().astype(np.float64) * 100).astype(np.int64)
 
 
-def grocer() -> dict[str, pa.Table]:
+def grocer(lines: pa.Table) -> dict[str, pa.Table]:
     """The demo shop's own form, from the same retailer's files in the shared form."""
-    lines = kept_lines("complete_journey_dev")
     sales = demo_data.in_units(lines.rename_columns({"ts": "transaction_timestamp"}))
     return {
         "products": demo_data.products(read("complete_journey_dev", "products"), sales),
@@ -104,11 +107,11 @@ def grocer() -> dict[str, pa.Table]:
     }
 
 
-def cinema() -> dict[str, pa.Table]:
-    """A rating of 4 or 5 counts as a purchase; genres are the category."""
-    movies = read("movielens_1m", "movies")
-    users = read("movielens_1m", "users")
-    rated = purchases("movielens_1m")
+def cinema(lines: pa.Table) -> dict[str, pa.Table]:
+    """A rating of 4 or 5 counts as a purchase; genres are the category. Unrated films are out."""
+    rated = purchases_of("movielens_1m", lines)
+    movies = among(read("movielens_1m", "movies"), "item_id", rated.item)
+    users = among(read("movielens_1m", "users"), "user_id", rated.user)
     ids = (f"{user}-{item}" for user, item in zip(rated.user, rated.item, strict=True))
     asked = ("gender", "age", "occupation")
     attributes = zip(*(users[name].to_pylist() for name in asked), strict=True)
@@ -130,12 +133,16 @@ def cinema() -> dict[str, pa.Table]:
                 ],
             }
         ),
-        "events": events("movielens_1m", ids),
+        "events": events(rated, ids),
     }
 
 
-def events(dataset: str, ids: Iterable[str]) -> pa.Table:
-    bought = purchases(dataset)
+def among(table: pa.Table, column: str, names: NDArray[np.object_]) -> pa.Table:
+    kept = set(names)
+    return table.filter(pa.array([name in kept for name in as_text(table[column])]))
+
+
+def events(bought: Purchases, ids: Iterable[str]) -> pa.Table:
     return pa.Table.from_pydict(
         {
             "event_id": list(ids),

@@ -30,6 +30,8 @@ class Split(NamedTuple):
     before: Purchases
     bought: dict[str, set[str]]
     later: dict[str, set[str]]
+    newcomers: dict[str, set[str]]
+    """What shoppers without a history bought after the cut."""
     catalogue: set[str]
 
     def relevant(self, mode: Mode) -> dict[str, set[str]]:
@@ -42,7 +44,11 @@ class Split(NamedTuple):
 
 
 class Grades(NamedTuple):
-    """One value per shopper, in the order of `users`; `coverage` is of the known catalogue."""
+    """One value per shopper, in the order of `users`.
+
+    `coverage` is the share of the known catalogue that was shown to anybody, `gini` how unequally:
+    0 when every known product was shown equally often, towards 1 when one was.
+    """
 
     users: list[str]
     ndcg: NDArray[np.float64]
@@ -50,6 +56,7 @@ class Grades(NamedTuple):
     mrr: NDArray[np.float64]
     hit: NDArray[np.float64]
     coverage: float
+    gini: float
 
 
 class Lift(NamedTuple):
@@ -71,6 +78,7 @@ def split_at(purchases: Purchases, test_s: int, until_s: int) -> Split:
         before=before,
         bought=bought,
         later={user: items for user, items in later.items() if user in bought},
+        newcomers={user: items for user, items in later.items() if user not in bought},
         catalogue=set(before.item),
     )
 
@@ -88,9 +96,18 @@ def grade(split: Split, lists: Lists, mode: Mode) -> Grades:
     users = sorted(relevant)
     rows = [score(lists.get(user, ()), relevant[user]) for user in users]
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), 4).T
-    shown = {item for user in users for item in lists.get(user, ())[:TOP]}
-    coverage = len(shown & split.catalogue) / len(split.catalogue)
-    return Grades(users, *columns, coverage=coverage)
+    shown = Counter(item for user in users for item in lists.get(user, ())[:TOP])
+    counts = np.array([shown[item] for item in sorted(split.catalogue)])
+    return Grades(users, *columns, coverage=float((counts > 0).mean()), gini=gini(counts))
+
+
+def gini(counts: NDArray[np.integer]) -> float:
+    """Inequality of non-negative counts; 0 where all are 0."""
+    n, total = len(counts), counts.sum()
+    if not total:
+        return 0.0
+    place = 2 * np.arange(1, n + 1) - n - 1
+    return float(place @ np.sort(counts) / (n * total))
 
 
 def score(ranked: Sequence[str], answers: set[str]) -> tuple[float, float, float, float]:
@@ -163,11 +180,21 @@ def decay(ts: NDArray[np.int64], half_life_days: float) -> NDArray[np.float64]:
     return 0.5 ** (age_days / half_life_days)
 
 
-def lift(ours: Grades, theirs: Grades, seed: int = 0) -> Lift:
-    """Paired bootstrap over shoppers of the ratio of the mean NDCGs, minus one."""
-    mine, base = ours.ndcg, theirs.ndcg
+def lift(ours: Grades, theirs: Grades) -> Lift:
+    """Of NDCG."""
+    return lift_of(ours.ndcg, theirs.ndcg)
+
+
+def lift_of(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int = 0) -> Lift:
+    """Paired bootstrap over shoppers of the ratio of the two means, minus one.
+
+    Both (shoppers,), the same shoppers in the same order. A rival that scores nothing gives no
+    ratio: all three are 0 then.
+    """
+    if not theirs.any():
+        return Lift(0.0, 0.0, 0.0)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(mine), (RESAMPLES, len(mine)))
-    ratios = mine[drawn].mean(axis=1) / base[drawn].mean(axis=1) - 1
+    drawn = rng.integers(0, len(ours), (RESAMPLES, len(ours)))
+    ratios = ours[drawn].mean(axis=1) / np.maximum(theirs[drawn].mean(axis=1), 1e-12) - 1
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return Lift(float(mine.mean() / base.mean() - 1), float(low), float(high))
+    return Lift(float(ours.mean() / theirs.mean() - 1), float(low), float(high))

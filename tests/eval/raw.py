@@ -20,6 +20,9 @@ class Purchases(NamedTuple):
     ts: NDArray[np.int64]
     """Unix seconds."""
 
+    def rows(self, chosen: NDArray[np.bool_]) -> "Purchases":
+        return Purchases(self.user[chosen], self.item[chosen], self.ts[chosen])
+
 
 class Cut(NamedTuple):
     """Fit before `validate`, tune up to `test`, report once on [test, until). Unix seconds."""
@@ -27,6 +30,10 @@ class Cut(NamedTuple):
     validate: int
     test: int
     until: int
+
+    def one_earlier(self) -> "Cut":
+        """Grades on [V, T), for choices that must not see the test; validates just before V."""
+        return Cut(2 * self.validate - self.test, self.validate, self.test)
 
 
 def day(text: str) -> int:
@@ -72,7 +79,11 @@ COLUMNS = {
 
 
 def purchases(dataset: str) -> Purchases:
-    lines = kept_lines(dataset)
+    return purchases_of(dataset, kept_lines(dataset))
+
+
+def purchases_of(dataset: str, lines: pa.Table) -> Purchases:
+    """One row per line, in the order of `lines`."""
     user, item, time = (lines[name] for name in COLUMNS[dataset])
     return Purchases(as_text(user), as_text(item), seconds(time))
 

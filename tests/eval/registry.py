@@ -1,0 +1,48 @@
+"""What `python -m tests.eval` can run, by name. A new evaluation is one line here."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+from rich.console import Console
+
+from tests.eval import shops, sizes
+from tests.eval.markdown import Part, plain_table
+from tests.eval.raw import CUTS
+from tests.eval.shop_section import shop_section
+from tests.eval.size_section import size_section
+
+
+class Run(Protocol):
+    """Measures, says on the console what it does, and returns rows of one kind.
+
+    A row is a frozen Struct with a field `dataset`, and `model` where several are compared. No
+    rows: its data is not there, and the console says so.
+    """
+
+    def __call__(self, console: Console) -> Sequence[Struct]: ...
+
+
+def plain_section(rows: Sequence[Struct], folder: Path) -> Part:
+    """A table of every field that is a word or a number, and no plot."""
+    return Part(plain_table(rows), [])
+
+
+class Evaluation(Struct, frozen=True):
+    row: type[Struct]
+    run: Run
+    title: str = ""
+    """Of its part of the page."""
+    section: Callable[[Sequence[Any], Path], Part] = plain_section
+    """Rows and the folder of the plots -> its part of the page; writes the plots."""
+
+
+EVALUATIONS: dict[str, Evaluation] = {
+    **{
+        name: Evaluation(shops.ShopRow, partial(shops.run, name), section=shop_section)
+        for name in CUTS
+    },
+    "sizes": Evaluation(sizes.SizeRow, sizes.run, "Shops of every size", size_section),
+}

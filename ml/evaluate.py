@@ -36,6 +36,16 @@ from ml.train import Cuts, TrainConfig, train_shop
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 DAY_S = 86_400
+ANSWERS = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("mode", pa.string()),
+        ("rank", pa.int64()),
+        ("product_id", pa.string()),
+        ("score", pa.float64()),
+    ]
+)
+"""`recommendations.parquet`."""
 
 
 def main() -> None:
@@ -197,9 +207,8 @@ def answer_everybody(
                 for rank, item in enumerate(answer.items, start=1)
             )
         report("answers", (done + 1) / len(truth.shoppers), {})
-    columns = zip(*rows, strict=True) if rows else [[]] * 5
-    names = ["customer_id", "mode", "rank", "product_id", "score"]
-    return pa.table(dict(zip(names, map(list, columns), strict=True)))
+    columns = zip(*rows, strict=True) if rows else [[]] * len(ANSWERS)
+    return pa.table(list(map(list, columns)), schema=ANSWERS)
 
 
 def request_of(shopper: Shopper, shop: Shop, now_s: int, mode: Mode) -> EngineRequest:

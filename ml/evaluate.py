@@ -29,7 +29,7 @@ from ml.publish import Destination, publish
 from ml.ranking_set import LIST_LENGTH, Truth, later_choices
 from ml.release import Metrics
 from ml.serving.engine import LoadedRelease, load_release, recommend
-from ml.serving.request import EngineRequest, Interaction, Mode, Purchase
+from ml.serving.request import EngineRequest, Interaction, Mode, Purchase, strength_at
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.shop import Shop, build_shop
 from ml.train import Cuts, TrainConfig, train_shop
@@ -230,9 +230,16 @@ def request_of(shopper: Shopper, shop: Shop, now_s: int, mode: Mode) -> EngineRe
                 product_id=shop.product_ids[item],
                 times=int(times),
                 last_s=now_s - float(age) * DAY_S,
+                first_s=now_s - float(first_age) * DAY_S,
+                strength=float(strength) / strength_at(now_s, now_s - float(age) * DAY_S),
             )
-            for item, times, age in zip(
-                shopper.bought, shopper.bought_times, shopper.bought_ages, strict=True
+            for item, times, age, first_age, strength in zip(
+                shopper.bought,
+                shopper.bought_times,
+                shopper.bought_ages,
+                shopper.bought_first_ages,
+                shopper.bought_strength,
+                strict=True,
             )
         ],
         market=shop.markets[shopper.market] or None,

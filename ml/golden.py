@@ -38,7 +38,11 @@ def write_golden(release: LoadedRelease, folder: Path) -> None:
         Interaction(product_id=product_id, kind="view", occurred_at_s=now_s - 60 * (place + 1))
         for place, product_id in enumerate(popular)
     ]
-    owned = [Purchase(product_id=p, times=1, last_s=now_s - 86_400 * 20) for p in popular]
+    bought_s = now_s - 86_400 * 20
+    owned = [
+        Purchase(product_id=p, times=1, last_s=bought_s, first_s=bought_s, strength=1.0)
+        for p in popular
+    ]
     questions: list[tuple[Mode, list[Interaction], list[Purchase]]] = [
         ("new", [], []),
         ("new", viewed, []),

@@ -80,6 +80,7 @@ def fit_retriever(
         category_log_price=statistics.mean_by_group(catalogue.log_price, catalogue.codes.category),
         first_seen_s=statistics.first_seen(log, n_items, now_s),
         trends=statistics.decayed_counts(log, n_items, now_s),
+        popularity=statistics.popularity(log, n_shoppers, n_items),
         market_trends=statistics.market_trends(log, len(shop.markets), n_items, now_s),
         rebuy_rate=rebuy_rate,
         rebuy_days=rebuy_days,

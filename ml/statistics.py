@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_INDEX, InteractionLog
@@ -75,6 +76,12 @@ def decayed_counts(log: InteractionLog, n_items: int, now_s: int) -> NDArray[np.
         for half_life in TREND_HALF_LIVES_DAYS
     ]
     return np.maximum(np.stack(columns, axis=1), 0).astype(np.float32)
+
+
+def popularity(log: InteractionLog, n_shoppers: int, n_items: int) -> NDArray[np.float32]:
+    """How many shoppers went for each product: (items,). What was sent back does not count."""
+    liked = sp.csr_matrix((log.weight, (log.shopper, log.item)), (n_shoppers, n_items))
+    return np.asarray(liked.minimum(1).maximum(0).sum(axis=0), np.float32).ravel()
 
 
 def market_trends(

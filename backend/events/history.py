@@ -1,15 +1,18 @@
 """A shopper's history, put together from what the stores hold: decided without reading any."""
 
+import math
 from collections.abc import Iterable
 from hashlib import blake2b
 
 from msgspec import Struct
 
 from backend.events.queries import TRADE, PastEvent
+from ml.serving.request import strength_at
 
 LONGEST_RECENT = 100
 MOST_BOUGHT = 2000
 DIGEST_BYTES = 8
+EPOCH_S = 1_700_000_000.0
 
 
 class Interaction(Struct, frozen=True, kw_only=True):
@@ -25,6 +28,9 @@ class Bought(Struct, frozen=True, kw_only=True):
     times: int
     """Purchases less refunds, at least 1."""
     last_s: float
+    first_s: float
+    strength: float
+    """Purchases less refunds as of `last_s`: see `strength_at`."""
 
 
 class ShopperHistory(Struct, frozen=True, kw_only=True):
@@ -51,6 +57,9 @@ class Tally(Struct, frozen=True, array_like=True):
 
     times: int
     last_s: float
+    first_s: float
+    strength: float
+    """As of EPOCH_S, so that tallies add up."""
 
 
 class StoredHistory(Struct, frozen=True, array_like=True):
@@ -109,7 +118,13 @@ def merge(
 
 def _bought(tallies: dict[str, Tally]) -> list[Bought]:
     kept = [
-        Bought(product_id=product_id, times=tally.times, last_s=tally.last_s)
+        Bought(
+            product_id=product_id,
+            times=tally.times,
+            last_s=tally.last_s,
+            first_s=tally.first_s,
+            strength=max(0.0, tally.strength * strength_at(tally.last_s, EPOCH_S)),
+        )
         for product_id, tally in tallies.items()
         if tally.times > 0
     ]
@@ -117,8 +132,13 @@ def _bought(tallies: dict[str, Tally]) -> list[Bought]:
 
 
 def _count(tallies: dict[str, Tally], product_id: str, event_type: str, at_s: float) -> None:
-    is_purchase = event_type == "purchase"
-    _add(tallies, product_id, Tally(1, at_s) if is_purchase else Tally(-1, 0.0))
+    strength = strength_at(EPOCH_S, at_s)
+    counted = (
+        Tally(1, at_s, at_s, strength)
+        if event_type == "purchase"
+        else Tally(-1, 0.0, math.inf, -strength)
+    )
+    _add(tallies, product_id, counted)
 
 
 def _add(tallies: dict[str, Tally], product_id: str, more: Tally) -> None:
@@ -126,7 +146,12 @@ def _add(tallies: dict[str, Tally], product_id: str, more: Tally) -> None:
     tallies[product_id] = (
         more
         if before is None
-        else Tally(before.times + more.times, max(before.last_s, more.last_s))
+        else Tally(
+            before.times + more.times,
+            max(before.last_s, more.last_s),
+            min(before.first_s, more.first_s),
+            before.strength + more.strength,
+        )
     )
 
 

@@ -10,7 +10,7 @@ from backend.db import Pool
 from backend.events.recent import shopper_history
 from backend.recommend.schemas import RecentInteraction, RecommendationRequest
 from backend.tenancy import TenantId
-from ml.serving.request import Interaction, Purchase
+from ml.serving.request import Interaction, Purchase, strength_at
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,13 @@ async def read_shopper(
             for i in history.recent
         ],
         bought=[
-            Purchase(product_id=b.product_id, times=b.times, last_s=b.last_s)
+            Purchase(
+                product_id=b.product_id,
+                times=b.times,
+                last_s=b.last_s,
+                first_s=b.first_s,
+                strength=b.strength,
+            )
             for b in history.bought
         ],
         is_complete=history.is_complete,
@@ -74,10 +80,21 @@ def merged_purchases(bought: list[Purchase], added: list[Interaction]) -> list[P
     """One entry per product, the last bought first."""
     merged = {purchase.product_id: purchase for purchase in bought}
     for interaction in added:
-        before = merged.get(interaction.product_id)
-        merged[interaction.product_id] = Purchase(
-            product_id=interaction.product_id,
-            times=1 + (before.times if before else 0),
-            last_s=max(interaction.occurred_at_s, before.last_s if before else 0),
-        )
+        merged[interaction.product_id] = once_more(merged.get(interaction.product_id), interaction)
     return sorted(merged.values(), key=lambda purchase: -purchase.last_s)
+
+
+def once_more(before: Purchase | None, interaction: Interaction) -> Purchase:
+    at_s = interaction.occurred_at_s
+    if before is None:
+        return Purchase(
+            product_id=interaction.product_id, times=1, last_s=at_s, first_s=at_s, strength=1.0
+        )
+    last_s = max(at_s, before.last_s)
+    return Purchase(
+        product_id=before.product_id,
+        times=before.times + 1,
+        last_s=last_s,
+        first_s=min(at_s, before.first_s),
+        strength=before.strength * strength_at(last_s, before.last_s) + strength_at(last_s, at_s),
+    )

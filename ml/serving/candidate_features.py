@@ -5,12 +5,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.serving.shopper import PURCHASE, Shopper
-from ml.serving.sources import FREQUENCY_HALF_LIFE_DAYS, PROFILE_WEIGHT, SOURCES
+from ml.serving.shopper import HALF, PURCHASE, Shopper
+from ml.serving.sources import PROFILE_WEIGHT, SOURCES
 from ml.serving.tables import TREND_HALF_LIVES_DAYS, Tables
 
 DAY_S = 86_400.0
 AFFINITY_HALF_LIFE_DAYS = 60.0
+LATELY_HALF_LIFE_DAYS = 30.0
+SHORTEST_GAP_DAYS = 0.5
 NEVER_DAYS = 1000.0
 """Stands for the age of what never happened."""
 
@@ -35,6 +37,8 @@ DENSE_FEATURES = (
     "days since bought against rebuy gap",
     "rebuy rate",
     "personal frequency",
+    "personal frequency lately",
+    "days since bought against own gap",
     "days since seen",
     "seen and not bought",
     "repeat mode",
@@ -162,20 +166,42 @@ def _personal_columns(
 ) -> list[NDArray[np.float32]]:
     """What this shopper did with each candidate before."""
     n = len(tables.product_ids)
-    times = np.zeros(n, np.float32)
-    since = np.full(n, NEVER_DAYS, np.float32)
-    times[shopper.bought] = shopper.bought_times
-    since[shopper.bought] = shopper.bought_ages
-    seen = np.full(n, NEVER_DAYS, np.float32)
-    seen[shopper.items[::-1]] = shopper.ages[::-1]
-    times, since, seen = times[candidates], since[candidates], seen[candidates]
+    rhythm = np.where(
+        shopper.bought_times > 1,
+        (shopper.bought_first_ages - shopper.bought_ages) / np.maximum(shopper.bought_times - 1, 1),
+        0,
+    )
+    times, since, strength, own_gap = (
+        _spread_out(values, shopper.bought, n, otherwise)[candidates]
+        for values, otherwise in (
+            (shopper.bought_times, 0.0),
+            (shopper.bought_ages, NEVER_DAYS),
+            (shopper.bought_strength, 0.0),
+            (rhythm, 0.0),
+        )
+    )
+    seen = _spread_out(shopper.ages[::-1], shopper.items[::-1], n, NEVER_DAYS)[candidates]
+    purchases = shopper.kinds == PURCHASE
+    decayed = np.power(HALF, shopper.ages[purchases] / LATELY_HALF_LIFE_DAYS)
+    lately = np.bincount(shopper.items[purchases], decayed, n)[candidates]
     gap = np.maximum(tables.rebuy_days[candidates], 1.0)
     return [
         np.log1p(times),
         np.log1p(since),
         np.log1p(since / gap),
         tables.rebuy_rate[candidates],
-        times * np.power(0.5, since / FREQUENCY_HALF_LIFE_DAYS, dtype=np.float32),
+        strength,
+        np.log1p(lately),
+        np.log1p(since / np.where(own_gap > SHORTEST_GAP_DAYS, own_gap, gap)),
         np.log1p(seen),
         ((seen < NEVER_DAYS) & (times == 0)).astype(np.float32),
     ]
+
+
+def _spread_out(
+    values: NDArray[np.floating], items: NDArray[np.int32], n: int, otherwise: float
+) -> NDArray[np.float32]:
+    """(n,): each value at its item, the last one where an item comes twice."""
+    spread = np.full(n, otherwise, np.float32)
+    spread[items] = values
+    return spread

@@ -27,7 +27,7 @@ CLASSICAL = {
     "ease": "ease",
     "item-knn": "item-knn",
     "trending": "trending",
-    "popularity": "season",
+    "popularity": "popular",
     "buy-again": "buy-again",
 }
 """Orders that need no network, and the source each one sorts by."""

@@ -25,6 +25,7 @@ CODES = {
     "content": SIMILAR,
     "trending": TRENDING,
     "season": POPULAR,
+    "popular": POPULAR,
     "buy-again": BUY_AGAIN,
 }
 BASIS = 50
@@ -32,7 +33,8 @@ BASIS = 50
 A_VISIT_DAYS = 0.5
 """What was looked at longer ago explains no more than the rest of the history."""
 PERSUASION = np.array(
-    [{"two-tower": 0.3, "season": 0.5}.get(source, 1.0) for source in SOURCES], np.float32
+    [{"two-tower": 0.3, "season": 0.5, "popular": 0.4}.get(source, 1.0) for source in SOURCES],
+    np.float32,
 )
 """What explains little speaks for a product only where nothing else does."""
 

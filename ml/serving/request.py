@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 
 Mode = Literal["new", "repeat"]
 """new: what the shopper has not bought yet. repeat: bought products may come again."""
+FREQUENCY_HALF_LIFE_S = 180 * 86_400
+"""A purchase counts half towards a shopper's habits after so long."""
+
+
+def strength_at(moment_s: float, happened_s: float) -> float:
+    """What a purchase of `happened_s` counts at `moment_s`; strengths of one moment add up."""
+    return 0.5 ** ((moment_s - happened_s) / FREQUENCY_HALF_LIFE_S)
 
 
 class Interaction(Struct, frozen=True, kw_only=True):
@@ -25,7 +32,11 @@ class Purchase(Struct, frozen=True, kw_only=True):
 
     product_id: str
     times: int
+    """Purchases less refunds, at least 1."""
     last_s: float
+    first_s: float
+    strength: float
+    """Purchases less refunds as of `last_s`: see `strength_at`."""
 
 
 class EngineRequest(Struct, frozen=True, kw_only=True):

@@ -1,13 +1,12 @@
 """One shopper at one moment, as positions and ages: the same for training and serving."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_INDEX, InteractionLog
-from ml.serving.request import Interaction, Purchase
+from ml.serving.request import FREQUENCY_HALF_LIFE_S, Interaction, Purchase
 
 LONGEST_HISTORY = 100
 MOST_BOUGHT = 2000
@@ -15,7 +14,9 @@ DAY_S = 86_400.0
 LONGEST_GAP_S = 7 * DAY_S
 UNSEEN_KINDS = frozenset({"impression", "search", "dwell"})
 """Said about a product by the page or beside another event, not by the shopper's choice."""
-PURCHASE = KIND_INDEX["purchase"]
+PURCHASE, REFUND = KIND_INDEX["purchase"], KIND_INDEX["refund"]
+FREQUENCY_HALF_LIFE_DAYS = FREQUENCY_HALF_LIFE_S / DAY_S
+HALF = np.float32(0.5)
 
 
 class Shopper(NamedTuple):
@@ -28,7 +29,12 @@ class Shopper(NamedTuple):
     bought: NDArray[np.int32]
     """(b,) distinct products bought, most recent first, at most MOST_BOUGHT."""
     bought_times: NDArray[np.float32]
+    """Purchases less refunds, at least 1."""
     bought_ages: NDArray[np.float32]
+    """Of the last purchase."""
+    bought_first_ages: NDArray[np.float32]
+    bought_strength: NDArray[np.float32]
+    """Purchases less refunds, each counting half after 180 days; never negative."""
     market: int
     hour: int
     weekday: int
@@ -44,35 +50,29 @@ def shopper_of_request(
 ) -> Shopper:
     """Products the release does not know are left out. cut_s: when the release stopped learning."""
     seen = [
-        (position, KIND_INDEX[i.kind], i.occurred_at_s)
+        (position, i)
         for i in recent
         if i.kind not in UNSEEN_KINDS and (position := index.get(i.product_id)) is not None
     ]
-    owned = [
-        (position, p.times, p.last_s)
-        for p in bought
-        if (position := index.get(p.product_id)) is not None
+    owned = [(position, p) for p in bought if (position := index.get(p.product_id)) is not None][
+        :MOST_BOUGHT
     ]
-    items, kinds, times_s = _columns(seen[:LONGEST_HISTORY])
-    bought_items, bought_times, last_s = _columns(owned[:MOST_BOUGHT])
+    del seen[LONGEST_HISTORY:]
+    bought_ages = _ages(now_s, cut_s, [p.last_s for _, p in owned])
+    strength = np.array([p.strength for _, p in owned], np.float32)
     return Shopper(
-        items=np.array(items, np.int32),
-        kinds=np.array(kinds, np.int8),
-        ages=_ages(now_s, cut_s, times_s),
-        bought=np.array(bought_items, np.int32),
-        bought_times=np.array(bought_times, np.float32),
-        bought_ages=_ages(now_s, cut_s, last_s),
+        items=np.array([position for position, _ in seen], np.int32),
+        kinds=np.array([KIND_INDEX[i.kind] for _, i in seen], np.int8),
+        ages=_ages(now_s, cut_s, [i.occurred_at_s for _, i in seen]),
+        bought=np.array([position for position, _ in owned], np.int32),
+        bought_times=np.array([p.times for _, p in owned], np.float32),
+        bought_ages=bought_ages,
+        bought_first_ages=_ages(now_s, cut_s, [p.first_s for _, p in owned]),
+        bought_strength=strength * np.power(HALF, bought_ages / FREQUENCY_HALF_LIFE_DAYS),
         market=market,
         hour=int(now_s // 3600 % 24),
         weekday=int((now_s // DAY_S + 3) % 7),
     )
-
-
-def _columns(
-    rows: list[tuple[int, int, float]],
-) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
-    first, second, third = zip(*rows, strict=True) if rows else ((), (), ())
-    return first, second, third
 
 
 def since_cut_s(now_s: float, cut_s: float) -> float:
@@ -84,7 +84,7 @@ def since_cut_s(now_s: float, cut_s: float) -> float:
     return min(max(now_s - cut_s, 0.0), LONGEST_GAP_S)
 
 
-def _ages(now_s: float, cut_s: float, times_s: Sequence[float]) -> NDArray[np.float32]:
+def _ages(now_s: float, cut_s: float, times_s: list[float]) -> NDArray[np.float32]:
     """Days; what came after `cut_s` is younger than all that came before."""
     gap_s = since_cut_s(now_s, cut_s)
     times = np.array(times_s, np.float64)
@@ -108,29 +108,50 @@ class ShopperBook:
         start, end = self._starts[position], self._starts[position + 1]
         mine = self._log.rows(slice(start, end))
         ages = ((self._now_s - mine.ts) / DAY_S).astype(np.float32)
-        bought, times, last = _purchases(mine, ages)
+        bought = _bought(mine, ages)
         newest = slice(0, LONGEST_HISTORY)
         return Shopper(
             items=mine.item[newest],
             kinds=mine.kind[newest],
             ages=ages[newest],
-            bought=bought,
-            bought_times=times,
-            bought_ages=last,
+            bought=bought.items,
+            bought_times=bought.times,
+            bought_ages=bought.last_ages,
+            bought_first_ages=bought.first_ages,
+            bought_strength=bought.strength,
             market=market,
             hour=int(self._now_s // 3600 % 24),
             weekday=int((self._now_s // DAY_S + 3) % 7),
         )
 
 
-def _purchases(
-    mine: InteractionLog, ages: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    is_purchase = mine.kind == PURCHASE
-    items, first, times = np.unique(mine.item[is_purchase], return_index=True, return_counts=True)
-    newest_first = np.argsort(first)[:MOST_BOUGHT]
-    return (
-        items[newest_first].astype(np.int32),
-        times[newest_first].astype(np.float32),
-        ages[is_purchase][first[newest_first]],
+class Bought(NamedTuple):
+    """One row per product owned, the last bought first."""
+
+    items: NDArray[np.int32]
+    times: NDArray[np.float32]
+    last_ages: NDArray[np.float32]
+    first_ages: NDArray[np.float32]
+    strength: NDArray[np.float32]
+
+
+def _bought(mine: InteractionLog, ages: NDArray[np.float32]) -> Bought:
+    """Purchases less refunds; `mine` is one shopper's, newest first."""
+    trade = (mine.kind == PURCHASE) | (mine.kind == REFUND)
+    bought = mine.kind[trade] == PURCHASE
+    sign, age = np.where(bought, 1.0, -1.0), ages[trade]
+    items, inverse = np.unique(mine.item[trade], return_inverse=True)
+    times = np.bincount(inverse, sign, len(items))
+    strength = np.bincount(inverse, sign * 0.5 ** (age / FREQUENCY_HALF_LIFE_DAYS), len(items))
+    last, first = np.full(len(items), np.inf), np.zeros(len(items))
+    np.minimum.at(last, inverse[bought], age[bought])
+    np.maximum.at(first, inverse[bought], age[bought])
+    kept = np.flatnonzero((times > 0) & np.isfinite(last))
+    kept = kept[np.lexsort((items[kept], last[kept]))][:MOST_BOUGHT]
+    return Bought(
+        items[kept].astype(np.int32),
+        times[kept].astype(np.float32),
+        last[kept].astype(np.float32),
+        first[kept].astype(np.float32),
+        np.maximum(strength[kept], 0).astype(np.float32),
     )

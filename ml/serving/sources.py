@@ -17,6 +17,7 @@ SOURCES = (
     "content",
     "trending",
     "season",
+    "popular",
     "buy-again",
 )
 TRENDING = SOURCES.index("trending")
@@ -29,12 +30,12 @@ CANDIDATES_PER_SOURCE = {
     "content": 20,
     "trending": 60,
     "season": 20,
+    "popular": 20,
     "buy-again": 120,
 }
 LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
 """In the other sources a product without any score is no candidate."""
 PROFILE_HALF_LIFE_DAYS = 30.0
-FREQUENCY_HALF_LIFE_DAYS = 180.0
 LONGEST_PROFILE = 200
 LAST_VIEWED = 3
 LOOKED_AT = 16
@@ -73,9 +74,8 @@ def source_scores(
     trend = tables.market_trends[shopper.market]
     scores[5] = trend + 1e-4 * tables.trends[:, MONTH]
     scores[6] = tables.trends[:, SEASON]
-    if shopper.bought.size:
-        decayed = 0.5 ** (shopper.bought_ages / FREQUENCY_HALF_LIFE_DAYS)
-        scores[7, shopper.bought] = shopper.bought_times * decayed
+    scores[7] = tables.popularity
+    scores[8, shopper.bought] = shopper.bought_strength
     return scores
 
 

@@ -40,6 +40,8 @@ class Tables(NamedTuple):
     """First event or, without one, `cut_s`."""
     trends: NDArray[np.float32]
     """(items, 4): events decayed with TREND_HALF_LIVES_DAYS, as of `cut_s`."""
+    popularity: NDArray[np.float32]
+    """(items,): how many shoppers went for the product, ever."""
     market_trends: NDArray[np.float32]
     """(markets, items): 7-day trend inside a market; row 0 is all markets together."""
     rebuy_rate: NDArray[np.float32]

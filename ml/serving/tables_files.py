@@ -22,6 +22,7 @@ class Popularity(Struct, frozen=True, kw_only=True):
     """`popularity.msgpack`: little-endian float32, row by row."""
 
     trends: bytes
+    popularity: bytes
     market_trends: bytes
 
 
@@ -30,6 +31,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
     (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
         trends=tables.trends.astype("<f4").tobytes(),
+        popularity=tables.popularity.astype("<f4").tobytes(),
         market_trends=tables.market_trends.astype("<f4").tobytes(),
     )
     (folder / "popularity.msgpack").write_bytes(msgspec.msgpack.encode(popularity))
@@ -87,6 +89,7 @@ def load_tables(folder: Path) -> Tables:
         category_log_price=features[:, 1].astype(np.float32),
         first_seen_s=features[:, 2].astype(np.int64),
         trends=_floats(popularity.trends, (n, 4)),
+        popularity=_floats(popularity.popularity, (n, 1))[:, 0],
         market_trends=_floats(popularity.market_trends, (len(items.markets), n)),
         rebuy_rate=features[:, 3].astype(np.float32),
         rebuy_days=features[:, 4].astype(np.float32),

@@ -90,7 +90,13 @@ def random_history(
         for age, item in enumerate(rng.integers(0, PRODUCTS, interactions))
     ]
     bought = [
-        Purchase(product_id=names[item], times=1, last_s=now_s - age * DAY_S)
+        Purchase(
+            product_id=names[item],
+            times=1,
+            last_s=now_s - age * DAY_S,
+            first_s=now_s - age * DAY_S,
+            strength=1.0,
+        )
         for age, item in enumerate(rng.choice(PRODUCTS, products_bought, replace=False))
     ]
     return recent, bought
@@ -141,6 +147,7 @@ def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
         category_log_price=np.full(PRODUCTS, 7, np.float32),
         first_seen_s=NOW_S - rng.integers(1, 365, PRODUCTS) * DAY_S,
         trends=np.stack([popularity] * 4, axis=1),
+        popularity=popularity,
         market_trends=np.stack([popularity, popularity]),
         rebuy_rate=rng.random(PRODUCTS).astype(np.float32),
         rebuy_days=rng.integers(1, 60, PRODUCTS).astype(np.float32),

@@ -48,6 +48,7 @@ def small_tables() -> Tables:
         category_log_price=np.log(150 + 50 * position).astype(np.float32),
         first_seen_s=np.full(n, NOW_S - 90 * 86_400, np.int64),
         trends=np.stack([popularity] * 4, axis=1),
+        popularity=popularity,
         market_trends=np.stack([popularity, popularity[::-1]]),
         rebuy_rate=np.full(n, 0.2, np.float32),
         rebuy_days=np.full(n, 30, np.float32),

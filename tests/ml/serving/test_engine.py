@@ -23,7 +23,11 @@ def viewed(*product_ids: str) -> list[Interaction]:
 
 
 def bought(*product_ids: str) -> list[Purchase]:
-    return [Purchase(product_id=p, times=1, last_s=NOW_S - 86_400.0) for p in product_ids]
+    at_s = NOW_S - 86_400.0
+    return [
+        Purchase(product_id=p, times=1, last_s=at_s, first_s=at_s, strength=1.0)
+        for p in product_ids
+    ]
 
 
 def ids(answer: EngineAnswer) -> list[str]:

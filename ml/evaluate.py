@@ -207,8 +207,9 @@ def answer_everybody(
                 for rank, item in enumerate(answer.items, start=1)
             )
         report("answers", (done + 1) / len(truth.shoppers), {})
-    columns = zip(*rows, strict=True) if rows else [[]] * len(ANSWERS)
-    return pa.table(list(map(list, columns)), schema=ANSWERS)
+    columns = zip(*rows, strict=True) if rows else [()] * len(ANSWERS)
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, ANSWERS.types, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=ANSWERS)
 
 
 def request_of(shopper: Shopper, shop: Shop, now_s: int, mode: Mode) -> EngineRequest:

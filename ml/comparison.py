@@ -33,6 +33,15 @@ class ListQuality(NamedTuple):
         )
 
 
+def pooled(qualities: list[ListQuality]) -> ListQuality:
+    """Of several windows as one; `coverage` is their mean."""
+    return ListQuality(
+        ndcg=np.concatenate([quality.ndcg for quality in qualities]),
+        recall=np.concatenate([quality.recall for quality in qualities]),
+        coverage=float(np.mean([quality.coverage for quality in qualities])),
+    )
+
+
 def quality_of_lists(
     lists: NDArray[np.int64], hits: NDArray[np.bool_], relevant: NDArray[np.int64], n_items: int
 ) -> ListQuality:

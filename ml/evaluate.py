@@ -10,14 +10,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import get_args
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from msgspec import Struct, structs
+from msgspec import Struct
 from rich.console import Console
 
 from ml.anatomy import write_anatomy
@@ -32,9 +31,9 @@ from ml.serving.engine import LoadedRelease, load_release, recommend
 from ml.serving.request import EngineRequest, Interaction, Mode, Purchase, strength_at
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.shop import Shop, build_shop
-from ml.train import Cuts, TrainConfig, train_shop
+from ml.train import TrainConfig, train_shop
+from ml.windows import MODES, Cuts
 
-MODES: tuple[Mode, ...] = get_args(Mode)
 DAY_S = 86_400
 ANSWERS = pa.schema(
     [
@@ -54,13 +53,13 @@ def main() -> None:
     try:
         evaluate(
             arguments.folder,
-            Cuts.of_validation(
-                _seconds(arguments.validate_from),
-                _seconds(arguments.test_from),
+            Moments(
+                validate_from_s=_seconds(arguments.validate_from),
+                test_from_s=_seconds(arguments.test_from),
+                test_until_s=_seconds(arguments.test_until),
             ),
-            _seconds(arguments.test_until),
             arguments.out,
-            config_of(arguments.seed),
+            TrainConfig().with_seed(arguments.seed),
             console,
         )
     except DatasetRejected as error:
@@ -79,20 +78,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def config_of(seed: int) -> TrainConfig:
-    """The usual configuration, everything random in it drawn from one seed."""
-    usual = TrainConfig()
-    return structs.replace(
-        usual,
-        seed=seed,
-        towers=structs.replace(usual.towers, seed=seed),
-        ranker=structs.replace(usual.ranker, seed=seed),
-    )
-
-
 def _seconds(text: str) -> int:
     moment = datetime.fromisoformat(text)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+class Moments(Struct, frozen=True, kw_only=True):
+    """V, T and E in Unix seconds."""
+
+    validate_from_s: int
+    test_from_s: int
+    test_until_s: int
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -109,7 +105,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 
 
 def evaluate(
-    folder: Path, cuts: Cuts, until_s: int, out: Path, config: TrainConfig, console: Console
+    folder: Path, moments: Moments, out: Path, config: TrainConfig, console: Console
 ) -> None:
     """Write `metrics.json`, `recommendations.parquet` and the tables of `ml.anatomy` to `out`.
 
@@ -118,24 +114,26 @@ def evaluate(
     """
     started = monotonic()
     shop = build_shop(read_dataset(folder))
-    before = shop._replace(log=shop.log.before(cuts.now_s))
+    now_s, until_s = moments.test_from_s, moments.test_until_s
+    before = shop._replace(log=shop.log.before(now_s))
+    cuts = Cuts.of_validation(before.log, moments.validate_from_s, now_s)
     releases = out / "releases"
     shutil.rmtree(releases, ignore_errors=True)
-    place = Destination(tenant_id="evaluation", release_id=f"at-{cuts.now_s}", releases=releases)
+    place = Destination(tenant_id="evaluation", release_id=f"at-{now_s}", releases=releases)
     with bars(console) as report:
         publish(before, train_shop(before, cuts, config, report), place, report)
         seconds = monotonic() - started
         release = load_release(place.folder)
-        truth = _truth(shop, cuts.now_s, until_s)
-        newcomers = _truth(shop, cuts.now_s, until_s, known=False)
-        answers = answer_everybody(release, before, truth, cuts.now_s, report)
-        unknown = answer_everybody(release, before, newcomers, cuts.now_s, report)
-        shoppers = _shoppers(before, truth, cuts.now_s)
+        truth = _truth(shop, now_s, until_s)
+        newcomers = _truth(shop, now_s, until_s, known=False)
+        answers = answer_everybody(release, before, truth, now_s, report)
+        unknown = answer_everybody(release, before, newcomers, now_s, report)
+        shoppers = _shoppers(before, truth, now_s)
         write_anatomy(release, shoppers, out, part(report, "anatomy", 0.0, 1.0))
     pq.write_table(pa.concat_tables([answers, unknown]), out / "recommendations.parquet")
     summary = Evaluation(
         verdict=release.manifest.metrics.gate.verdict,
-        served={mode: _graded(answers, before, truth, cuts.now_s, mode) for mode in MODES},
+        served={mode: _graded(answers, before, truth, now_s, mode) for mode in MODES},
         customers=len(truth.shoppers),
         seconds=round(seconds, 1),
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ml.comparison import ListQuality
 from ml.metrics import Lift, bootstrap_lift
 from ml.release import Gate, Score
+from ml.serving.blend import BLEND
 from ml.serving.release import OWN_MODELS
 
 SURE = 0.75
@@ -22,30 +23,33 @@ DISPLAY = {
     "item-knn": "item-kNN",
     "ease": "EASE",
     "ials": "iALS",
+    BLEND: "a blend of simple methods",
 }
 
 
 class Contest(NamedTuple):
-    """What is compared; every quality is of the same shoppers in the same order."""
+    """What is compared; every quality of a mode is of the same shoppers in the same order."""
 
     own: ListQuality
     baselines: dict[str, ListQuality]
-    servable: dict[str, float]
-    """Mean NDCG@20 of each order the engine can serve in place of own models."""
+    """The classical methods in full."""
+    servable: dict[str, ListQuality]
+    """Orders that the engine can serve in place of own models, the blend among them."""
     repeat_own: ListQuality
-    """With repeats allowed, as is the next; of the same shoppers in the same order."""
-    repeat_frequency: ListQuality
+    """With repeats allowed, as are the next."""
+    repeat_servable: dict[str, ListQuality]
     parent: Gate | None = None
     """The verdict on the release in service, over its own later weeks."""
 
 
 def decide(contest: Contest) -> Gate:
-    """Judge own models against every baseline and against the release in service."""
+    """Judge own models against every baseline, the blend, and the release in service."""
     own = contest.own.ndcg
-    champion = max(contest.servable, key=lambda name: contest.servable[name])
-    baseline = max(contest.baselines, key=lambda name: contest.baselines[name].ndcg.mean())
-    lift = bootstrap_lift(own, contest.baselines[baseline].ndcg)
-    beaten = lift.wins >= SURE and len(own) >= FEWEST_SHOPPERS
+    champion = best_servable(contest.servable)
+    rivals = {**contest.baselines, BLEND: contest.servable[BLEND]}
+    baseline = max(rivals, key=lambda name: rivals[name].ndcg.mean())
+    lift = bootstrap_lift(own, rivals[baseline].ndcg)
+    beaten = _surely_better(contest.own, rivals[baseline])
     worse_than_parent = _is_worse(lift, contest.parent)
     passed = beaten and not worse_than_parent
     evidence = (
@@ -59,21 +63,54 @@ def decide(contest: Contest) -> Gate:
     else:
         doubt = "their lead is not sure, " if lift.mean > 0 else ""
         verdict = f"Own models were refused: {doubt}{evidence}. Served: {DISPLAY[champion]}."
-    repeat = bootstrap_lift(contest.repeat_own.ndcg, contest.repeat_frequency.ndcg)
-    repeats = repeat.wins >= SURE and len(contest.repeat_own.ndcg) >= FEWEST_SHOPPERS
+    repeats = all(
+        _surely_better(contest.repeat_own, rival) for rival in contest.repeat_servable.values()
+    )
     return Gate(
         passed=passed,
         verdict=verdict,
         champion=OWN_MODELS if passed else champion,
         keeps_parent=beaten and worse_than_parent,
-        repeat_champion=OWN_MODELS if repeats else BUY_AGAIN,
+        repeat_champion=OWN_MODELS if repeats else best_servable(contest.repeat_servable),
         shoppers=len(own),
         baseline=baseline,
         lift=lift.mean,
         lift_low=lift.low,
         lift_high=lift.high,
-        scores=_table(contest),
+        scores=_table(contest.own, rivals),
     )
+
+
+def best_servable(orders: dict[str, ListQuality]) -> str:
+    """The blend, unless another order leads it by more than the standard error of the lead.
+
+    The best of several orders over few shoppers is often so by chance; the blend leans on all.
+    """
+    blend = orders[BLEND].ndcg
+    best = max(orders, key=lambda name: orders[name].ndcg.mean() if len(blend) else 0.0)
+    lead = orders[best].ndcg - blend
+    if len(blend) < FEWEST_SHOPPERS or lead.mean() <= lead.std() / len(lead) ** 0.5:
+        return BLEND
+    return best
+
+
+def without_models(
+    reason: str, servable: dict[str, ListQuality], repeat_servable: dict[str, ListQuality]
+) -> Gate:
+    """No network was trained: the best order that needs none serves."""
+    champion = best_servable(servable)
+    return Gate(
+        passed=False,
+        verdict=f"{reason} Served meanwhile: {DISPLAY[champion]}.",
+        champion=champion,
+        repeat_champion=best_servable(repeat_servable),
+        shoppers=len(servable[BLEND].ndcg),
+    )
+
+
+def _surely_better(own: ListQuality, rival: ListQuality) -> bool:
+    enough = len(own.ndcg) >= FEWEST_SHOPPERS
+    return enough and bootstrap_lift(own.ndcg, rival.ndcg).wins >= SURE
 
 
 def _is_worse(lift: Lift, parent: Gate | None) -> bool:
@@ -83,18 +120,6 @@ def _is_worse(lift: Lift, parent: Gate | None) -> bool:
     return lift.high < parent.lift_low
 
 
-def without_models(reason: str, servable: dict[str, float]) -> Gate:
-    """No network was trained: the best classical order serves, trending where nothing is known."""
-    champion = max(servable, key=lambda name: servable[name]) if servable else "trending"
-    return Gate(
-        passed=False,
-        verdict=f"{reason} Served meanwhile: {DISPLAY[champion]}.",
-        champion=champion,
-        repeat_champion=BUY_AGAIN,
-        shoppers=0,
-    )
-
-
-def _table(contest: Contest) -> list[Score]:
-    rivals = [quality.score(name) for name, quality in contest.baselines.items()]
-    return [contest.own.score(OWN_MODELS), *sorted(rivals, key=lambda row: -row.ndcg)]
+def _table(own: ListQuality, rivals: dict[str, ListQuality]) -> list[Score]:
+    rows = [quality.score(name) for name, quality in rivals.items()]
+    return [own.score(OWN_MODELS), *sorted(rows, key=lambda row: -row.ndcg)]

@@ -26,7 +26,8 @@ from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.tables_files import save_tables
 from ml.shop import Shop, build_shop
-from ml.train import Cuts, TrainConfig, Trained, train_shop
+from ml.train import TrainConfig, Trained, train_shop
+from ml.windows import Cuts
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -125,5 +126,6 @@ def _manifest(shop: Shop, trained: Trained, destination: Destination) -> Manifes
         dense_features=list(DENSE_FEATURES),
         code_features=list(CODE_FEATURES),
         calibration=None if trained.ranker is None else trained.ranker.calibration,
+        blend=trained.blend,
         files={},
     )

@@ -103,6 +103,16 @@ class Calibration(Struct, frozen=True, kw_only=True):
     probabilities: list[float]
 
 
+class Blend(Struct, frozen=True, kw_only=True):
+    """Weight of each candidate source's rank, by mode: see `ml.serving.blend`."""
+
+    new: dict[str, float]
+    repeat: dict[str, float]
+
+    def of(self, mode: str) -> dict[str, float]:
+        return self.new if mode == "new" else self.repeat
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     schema_version: int
     engine_version: int
@@ -115,6 +125,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     dense_features: list[str]
     code_features: list[str]
     calibration: Calibration | None
+    blend: Blend
     files: dict[str, FileEntry]
 
 

@@ -1,12 +1,11 @@
 """One shop's models, trained and judged.
 
-Three moments, W < V < now. A retriever learned before W and the choices of [W, V) train a ranker,
-which is judged on the choices of [V, now) over a retriever learned before V. What serves is then
-learned from everything: a retriever before now, a ranker from both windows.
+The past is cut into windows (`ml.windows`). The earlier ones train a ranker and fit the blend; the
+last one judges both beside the classical orders. What serves is then learned from everything: a
+retriever before now, a ranker and a blend from all windows.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from time import monotonic
 from typing import NamedTuple
 
@@ -15,54 +14,38 @@ from msgspec import Struct, structs
 
 from ml import gate, statistics
 from ml.baselines import BASELINES, content_neighbours
-from ml.comparison import ListQuality, quality_of_baseline, quality_of_order, quality_of_source
+from ml.blend import blend_scores, fit_blend
+from ml.comparison import (
+    ListQuality,
+    pooled,
+    quality_of_baseline,
+    quality_of_order,
+    quality_of_source,
+)
 from ml.features import encode_catalogue
-from ml.interactions import KIND_INDEX, InteractionLog
 from ml.progress import Report, part
 from ml.ranking import RankerConfig, TrainedRanker, train_ranker
-from ml.ranking_set import (
-    Candidates,
-    Truth,
-    describe_candidates,
-    later_choices,
-    sample_truth,
-    split_shoppers,
-)
-from ml.release import Gate, Metrics
-from ml.retrieval import TowerConfig, TrainedTowers
+from ml.ranking_set import split_shoppers
+from ml.release import Blend, Gate, Metrics
+from ml.retrieval import TowerConfig
 from ml.retriever import Catalogue, Retriever, fit_retriever
+from ml.serving.blend import BLEND, PRIOR
 from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
-from ml.serving.shopper import ShopperBook
 from ml.shop import Shop
+from ml.windows import (
+    MODES,
+    Cuts,
+    JudgingWindow,
+    Window,
+    Windowing,
+    describe_windows,
+    objective,
+    what_is_lacking,
+)
 
-DAY_S = 86_400
-FEWEST_EVENTS = 5_000
-FEWEST_CHOOSERS = 100
-"""Shoppers in each window whose choices a ranker can learn from."""
 HELD_OUT = 0.15
 """Share of shoppers that decide when the ranker stops and how its scores are calibrated."""
-OBJECTIVES = ("purchase", "add_to_cart", "click", "view")
-
-
-class Cuts(NamedTuple):
-    """Moments in Unix seconds: W, V and now."""
-
-    learn_from_s: int
-    validate_from_s: int
-    now_s: int
-
-    @classmethod
-    def of_validation(cls, validate_from_s: int, now_s: int) -> "Cuts":
-        """The ranker learns from a window as long as the validation's, right before it."""
-        return cls(2 * validate_from_s - now_s, validate_from_s, now_s)
-
-    @classmethod
-    def of_log(cls, log: InteractionLog) -> "Cuts":
-        """Two windows of four weeks, shorter where a shop is young."""
-        now_s = int(log.ts[-1]) + 1
-        window_s = min(28 * DAY_S, max(3 * DAY_S, (now_s - int(log.ts[0])) // 8))
-        return cls.of_validation(now_s - window_s, now_s)
 
 
 class TrainConfig(Struct, frozen=True, kw_only=True):
@@ -72,21 +55,21 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
 
+    def with_seed(self, seed: int) -> "TrainConfig":
+        """One seed for everything that draws."""
+        return structs.replace(
+            self,
+            seed=seed,
+            towers=structs.replace(self.towers, seed=seed),
+            ranker=structs.replace(self.ranker, seed=seed),
+        )
+
 
 class Trained(NamedTuple):
     retriever: Retriever
     ranker: TrainedRanker | None
+    blend: Blend
     metrics: Metrics
-
-
-class Window(NamedTuple):
-    """Choices of one window, with a retriever that was learned before it."""
-
-    retriever: Retriever
-    book: ShopperBook
-    truth: Truth
-    new: Candidates
-    repeat: Candidates
 
 
 def train_shop(
@@ -98,25 +81,31 @@ def train_shop(
     trained; the metrics then say what is lacking and which classical order serves. parent: the
     verdict on the release in service, whose models new ones must not be worse than.
     """
-    kind = objective(shop.log)
-    lacking = what_is_lacking(shop.log, cuts, kind, len(shop.shopper_ids))
+    how = Windowing(
+        kind=objective(shop.log),
+        most_shoppers=config.most_shoppers,
+        seed=config.seed,
+        towers=config.towers,
+    )
+    lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
     catalogue = describe_catalogue(shop, deep=not lacking, report=report)
     clock.lap("features")
     if lacking:
-        return _without_models(shop, catalogue, cuts, kind, config, lacking, report)
-    earlier, later = _learn_windows(shop, catalogue, cuts, kind, config, report)
+        return _without_models(shop, catalogue, cuts, how, lacking, report)
+    earlier, later = describe_windows(shop, catalogue, cuts, how, report)
     clock.lap("retrieval")
-    judged = _fit([earlier.new, earlier.repeat], config, part(report, "ranker", 0.0, 0.5))
+    judged = _fit([*earlier], config, part(report, "ranker", 0.0, 0.5))
     clock.lap("ranker")
-    verdict = _judge(shop, judged, later, parent, report)
+    verdict = _judge(shop, judged, _blend(earlier), later, parent, report)
     clock.lap("evaluation")
     towers = later.retriever.towers
-    everything = [earlier.new, earlier.repeat, later.new, later.repeat]
+    everything = [*earlier, later.window]
+    blend = _blend(everything)
     del earlier, later
     ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
-    share = (2 / 3, 1 / 3)
+    share = (1 - 1 / len(cuts.moments), 1 / len(cuts.moments))
     final = fit_retriever(shop, catalogue, cuts.now_s, config.towers, towers, report, share)
     clock.lap("retrieval")
     metrics = Metrics(
@@ -126,24 +115,7 @@ def train_shop(
         curves=judged.curve,
         seconds=clock.seconds,
     )
-    return Trained(final, ranker, metrics)
-
-
-def _learn_windows(
-    shop: Shop, catalogue: Catalogue, cuts: Cuts, kind: int, config: TrainConfig, report: Report
-) -> list[Window]:
-    """[W, V) and [V, now), each over what was known before it; the second's towers start warm."""
-    windows: list[Window] = []
-    towers: TrainedTowers | None = None
-    for step, (start_s, end_s) in enumerate(pairwise(cuts)):
-        share = (step / 3, 1 / 3)
-        retriever = fit_retriever(shop, catalogue, start_s, config.towers, towers, report, share)
-        towers = retriever.towers
-        begun = step / 2
-        windows.append(
-            describe_window(shop, retriever, start_s, end_s, kind, config, report, begun)
-        )
-    return windows
+    return Trained(final, ranker, blend, metrics)
 
 
 class Clock:
@@ -157,35 +129,6 @@ class Clock:
         now = monotonic()
         self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._since, 2)
         self._since = now
-
-
-def objective(log: InteractionLog) -> int:
-    """The strongest kind of event the shop has enough of; the last one where it has none."""
-    for name in OBJECTIVES:
-        if np.count_nonzero(log.kind == KIND_INDEX[name]) >= FEWEST_EVENTS // 2:
-            return KIND_INDEX[name]
-    return KIND_INDEX[OBJECTIVES[0]]
-
-
-def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: int, n_shoppers: int) -> str:
-    """Why no network is trained, in words; empty where there is enough."""
-    if len(log.ts) < FEWEST_EVENTS:
-        return f"Only {len(log.ts):,} events of known products; own models need {FEWEST_EVENTS:,}."
-    for start_s, end_s in ((cuts.learn_from_s, cuts.validate_from_s), cuts[1:]):
-        choosers = len(_truth(log, start_s, end_s, kind, n_shoppers).shoppers)
-        if choosers < FEWEST_CHOOSERS:
-            days = (end_s - start_s) // DAY_S
-            return (
-                f"Only {choosers} returning shoppers chose something in {days} days; "
-                f"own models need {FEWEST_CHOOSERS}."
-            )
-    return ""
-
-
-def _truth(log: InteractionLog, start_s: int, end_s: int, kind: int, n_shoppers: int) -> Truth:
-    known = np.zeros(n_shoppers, bool)
-    known[log.before(start_s).shopper] = True
-    return later_choices(log, start_s, end_s, kind, known)
 
 
 def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
@@ -203,39 +146,17 @@ def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
     return catalogue
 
 
-def describe_window(
-    shop: Shop,
-    retriever: Retriever,
-    start_s: int,
-    end_s: int,
-    kind: int,
-    config: TrainConfig,
-    report: Report,
-    begun: float,
-) -> Window:
-    book = ShopperBook(shop.log.before(start_s), len(shop.shopper_ids), start_s)
-    everybody = _truth(shop.log, start_s, end_s, kind, len(shop.shopper_ids))
-    truth = sample_truth(everybody, config.most_shoppers, config.seed)
-    modes: tuple[Mode, Mode] = ("new", "repeat")
-    new, repeat = (
-        describe_candidates(
-            retriever.tables,
-            book,
-            shop.shopper_market,
-            truth,
-            retriever.query_vectors,
-            mode,
-            part(report, "candidates", begun + offset, 0.25),
-        )
-        for mode, offset in zip(modes, (0.0, 0.25), strict=True)
+def _blend(windows: list[Window]) -> Blend:
+    return Blend(
+        new=fit_blend([window.new for window in windows], PRIOR["new"]),
+        repeat=fit_blend([window.repeat for window in windows], PRIOR["repeat"]),
     )
-    return Window(retriever, book, truth, new, repeat)
 
 
-def _fit(
-    parts: list[Candidates], config: TrainConfig, report: Callable[..., None]
-) -> TrainedRanker:
-    """Takes over `parts` and lets go of them: beside their copies they would be the peak."""
+def _fit(windows: list[Window], config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
+    """Takes over `windows` and lets go of them: beside their copies they would be the peak."""
+    parts = [window.of(mode) for window in windows for mode in MODES]
+    windows.clear()
     kept, held = split_shoppers(parts, HELD_OUT, config.seed)
     parts.clear()
     return train_ranker(kept, held, config.ranker, report)
@@ -248,25 +169,34 @@ def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
 
 
 def _judge(
-    shop: Shop, ranker: TrainedRanker, window: Window, parent: Gate | None, report: Report
+    shop: Shop,
+    ranker: TrainedRanker,
+    blend: Blend,
+    last: JudgingWindow,
+    parent: Gate | None,
+    report: Report,
 ) -> Gate:
-    """Compare on the later window; the ranker has seen nothing of it."""
+    """Compare on the last window; neither the ranker nor the blend has seen anything of it."""
     n_items = len(shop.product_ids)
+    own_new, own_repeat = (
+        quality_of_order(last.window.of(mode), ranker.logits(last.window.of(mode)), n_items)
+        for mode in MODES
+    )
     return gate.decide(
         gate.Contest(
-            own=quality_of_order(window.new, ranker.logits(window.new), n_items),
-            baselines=_baselines(shop, window, report),
-            servable=_servable(window.new, n_items),
-            repeat_own=quality_of_order(window.repeat, ranker.logits(window.repeat), n_items),
-            repeat_frequency=quality_of_source(window.repeat, gate.BUY_AGAIN, n_items),
+            own=own_new,
+            baselines=_baselines(shop, last, report),
+            servable=servable(last.window, "new", blend, n_items),
+            repeat_own=own_repeat,
+            repeat_servable=servable(last.window, "repeat", blend, n_items),
             parent=parent,
         )
     )
 
 
-def _baselines(shop: Shop, window: Window, report: Report) -> dict[str, ListQuality]:
+def _baselines(shop: Shop, last: JudgingWindow, report: Report) -> dict[str, ListQuality]:
     """The classical methods in full, each over the whole catalogue."""
-    now_s = window.retriever.tables.cut_s
+    now_s = last.retriever.tables.cut_s
     log = shop.log.before(now_s)
     n_shoppers, n_items = len(shop.shopper_ids), len(shop.product_ids)
     qualities: dict[str, ListQuality] = {}
@@ -274,18 +204,19 @@ def _baselines(shop: Shop, window: Window, report: Report) -> dict[str, ListQual
         report("evaluation", done / len(BASELINES), {})
         score_rows = fit(log, n_shoppers, n_items, now_s)
         qualities[name] = quality_of_baseline(
-            score_rows, window.new.shopper, window.truth, window.book, n_items
+            score_rows, last.window.new.shopper, last.truth, last.book, n_items
         )
     report("evaluation", 1.0, {name: float(q.ndcg.mean()) for name, q in qualities.items()})
     return qualities
 
 
-def _servable(candidates: Candidates, n_items: int) -> dict[str, float]:
-    """NDCG@20 of the orders the engine can serve without a network."""
+def servable(window: Window, mode: Mode, blend: Blend, n_items: int) -> dict[str, ListQuality]:
+    """The orders that the engine can serve without a network."""
+    candidates = window.of(mode)
+    names = [gate.BUY_AGAIN] if mode == "repeat" else [n for n in CLASSICAL if n != gate.BUY_AGAIN]
     return {
-        name: float(quality_of_source(candidates, source, n_items).ndcg.mean())
-        for name, source in CLASSICAL.items()
-        if name != gate.BUY_AGAIN
+        BLEND: quality_of_order(candidates, blend_scores(candidates, blend.of(mode)), n_items),
+        **{name: quality_of_source(candidates, CLASSICAL[name], n_items) for name in names},
     }
 
 
@@ -293,18 +224,22 @@ def _without_models(
     shop: Shop,
     catalogue: Catalogue,
     cuts: Cuts,
-    kind: int,
-    config: TrainConfig,
+    how: Windowing,
     lacking: str,
     report: Report,
 ) -> Trained:
-    """The classical part alone; the best order of the validation weeks serves, if anybody chose."""
-    start_s, now_s = cuts.validate_from_s, cuts.now_s
-    servable: dict[str, float] = {}
-    if len(shop.log.before(start_s).ts):
-        earlier = fit_retriever(shop, catalogue, start_s, config.towers, None, report, (0.0, 0.5))
-        window = describe_window(shop, earlier, start_s, now_s, kind, config, report, 0.0)
-        if len(window.new.relevant) >= gate.FEWEST_SHOPPERS:
-            servable = _servable(window.new, len(shop.product_ids))
-    final = fit_retriever(shop, catalogue, now_s, config.towers, None, report, (0.5, 0.5))
-    return Trained(final, None, Metrics(gate=gate.without_models(lacking, servable)))
+    """The classical part alone, judged on all windows: the blend of each is that of the others."""
+    earlier, later = describe_windows(shop, catalogue, cuts, how, report)
+    windows = [*earlier, later.window]
+    n_items = len(shop.product_ids)
+    orders: dict[Mode, dict[str, ListQuality]] = {}
+    for mode in MODES:
+        judged = [
+            servable(window, mode, _blend(windows[:place] + windows[place + 1 :]), n_items)
+            for place, window in enumerate(windows)
+        ]
+        orders[mode] = {name: pooled([each[name] for each in judged]) for name in judged[0]}
+    last = 1 / len(cuts.moments)
+    final = fit_retriever(shop, catalogue, cuts.now_s, how.towers, None, report, (1 - last, last))
+    verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
+    return Trained(final, None, _blend(windows), Metrics(gate=verdict))

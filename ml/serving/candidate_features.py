@@ -69,7 +69,7 @@ def candidate_features(
     found = scores[:, candidates]
     columns = [
         *_standardised(found),
-        *_ranks(found),
+        *log_ranks(found),
         *np.log1p(np.maximum(found, 0)),
         *_product_columns(tables, candidates, now_s),
         *_taste_columns(tables, shopper, candidates),
@@ -93,7 +93,7 @@ def _standardised(found: NDArray[np.float32]) -> NDArray[np.float32]:
     return centred / np.maximum(np.sqrt(variance), 1e-9)
 
 
-def _ranks(found: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_ranks(found: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logarithm of the rank among the candidates, best first; unscored ones share the last."""
     order = np.argsort(-found, axis=1, kind="stable")
     ranks = np.empty(found.shape, np.float32)

@@ -5,7 +5,8 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.serving.candidate_features import candidate_features
+from ml.serving.blend import BLEND, blended
+from ml.serving.candidate_features import candidate_features, log_ranks
 from ml.serving.order import order
 from ml.serving.reasons import similar_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
@@ -53,7 +54,7 @@ class Stopwatch:
 def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     """Answer from the release alone. Raises UnknownProduct.
 
-    A shopper without any history is answered by what is trending in the market.
+    A shopper without any history is answered by the blend: what sells in the market.
     """
     if request.similar_to is not None:
         return _similar(release, request)
@@ -69,20 +70,12 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     allowed = _allowed(release, request, shopper)
     watch.lap("filter")
     rung = _rung(release, request, shopper)
-    if rung == OWN_MODELS:
-        candidates = merge_candidates(scores, allowed, request.limit)
-        found = candidate_features(
-            release.tables,
-            shopper,
-            scores,
-            candidates,
-            cut_s + since_cut_s(request.now_s, cut_s),
-            repeat=request.mode == "repeat",
-        )
-        probability = release.rank(found.dense, found.codes)
-    else:
+    if rung in CLASSICAL:
         row = scores[SOURCES.index(CLASSICAL[rung])]
         candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
+    else:
+        candidates = merge_candidates(scores, allowed, request.limit)
+        probability = _scored(release, request, shopper, scores, candidates, rung)
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, probability)
     reasons = why(release.tables, shopper, interest, scores, chosen)
@@ -105,6 +98,32 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     )
 
 
+def _scored(
+    release: LoadedRelease,
+    request: EngineRequest,
+    shopper: Shopper,
+    scores: NDArray[np.float32],
+    candidates: NDArray[np.int64],
+    rung: str,
+) -> NDArray[np.float32]:
+    """By the ranker or, relative to the best and the last, by the blend: (candidates,)."""
+    if rung == BLEND:
+        ranks = log_ranks(scores[:, candidates])
+        blend = blended(ranks, release.manifest.blend.of(request.mode))
+        spread = float(np.ptp(blend)) if blend.size else 0.0
+        return (blend - blend.min(initial=0)) / (spread or 1.0)
+    cut_s = release.tables.cut_s
+    found = candidate_features(
+        release.tables,
+        shopper,
+        scores,
+        candidates,
+        cut_s + since_cut_s(request.now_s, cut_s),
+        repeat=request.mode == "repeat",
+    )
+    return release.rank(found.dense, found.codes)
+
+
 def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
     """(items,): not what the caller blocked nor, asked for new products, what is owned already."""
     n = len(release.product_ids)
@@ -115,11 +134,11 @@ def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -
 
 
 def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:
-    """Who answers: the champion of the mode, and trending for a shopper nothing is known of."""
+    """Who answers: the champion of the mode, and the blend for a shopper nothing is known of."""
     if not shopper.items.size and not shopper.bought.size:
-        return "trending"
+        return BLEND
     champion = release.champion(request.mode)
-    return champion if champion in CLASSICAL or release.ranks else "trending"
+    return BLEND if champion == OWN_MODELS and not release.ranks else champion
 
 
 def _classical(

@@ -12,6 +12,7 @@ from ml.ranking_set import Candidates
 from ml.release import (
     ENGINE_VERSION,
     SCHEMA_VERSION,
+    Blend,
     Gate,
     Manifest,
     Metrics,
@@ -19,6 +20,7 @@ from ml.release import (
     write_manifest,
 )
 from ml.retrieval import TrainedTowers
+from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.request import Interaction, Purchase
@@ -72,6 +74,7 @@ def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
         dense_features=list(DENSE_FEATURES),
         code_features=list(CODE_FEATURES),
         calibration=ranker.calibration,
+        blend=Blend(new=dict(PRIOR["new"]), repeat=dict(PRIOR["repeat"])),
         files={},
     )
     write_manifest(folder, manifest)

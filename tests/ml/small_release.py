@@ -10,6 +10,7 @@ from ml.golden import write_golden
 from ml.release import (
     ENGINE_VERSION,
     SCHEMA_VERSION,
+    Blend,
     Calibration,
     Gate,
     Manifest,
@@ -17,6 +18,7 @@ from ml.release import (
     Snapshot,
     write_manifest,
 )
+from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.ranker import EDGES, NETWORK
@@ -96,6 +98,7 @@ def write_small_release(
         dense_features=list(DENSE_FEATURES),
         code_features=list(CODE_FEATURES),
         calibration=Calibration(logits=[0.0, 5.0], probabilities=[0.0, 1.0]),
+        blend=Blend(new=dict(PRIOR["new"]), repeat=dict(PRIOR["repeat"])),
         files={},
     )
     write_manifest(folder, manifest)

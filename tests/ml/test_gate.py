@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ml.comparison import ListQuality
-from ml.gate import Contest, decide, without_models
+from ml.gate import Contest, best_servable, decide, without_models
 
 SHOPPERS = 400
 
@@ -19,9 +19,16 @@ def contest(own: float, shoppers: int = SHOPPERS, **changes: object) -> Contest:
     usual = Contest(
         own=quality(own, 1, shoppers),
         baselines={"trending": quality(0.2, 2, shoppers), "ials": quality(0.15, 3, shoppers)},
-        servable={"trending": 0.2, "ease": 0.18},
+        servable={
+            "blend": quality(0.17, 6, shoppers),
+            "trending": quality(0.2, 2, shoppers),
+            "ease": quality(0.18, 7, shoppers),
+        },
         repeat_own=quality(0.4, 4, shoppers),
-        repeat_frequency=quality(0.3, 5, shoppers),
+        repeat_servable={
+            "blend": quality(0.2, 8, shoppers),
+            "buy-again": quality(0.3, 5, shoppers),
+        },
     )
     return usual._replace(**changes)
 
@@ -85,7 +92,7 @@ def test_repeats_are_judged_apart_from_new_products() -> None:
 def test_the_table_shows_own_models_first_then_the_best_baselines() -> None:
     names = [row.name for row in decide(contest(own=0.3)).scores]
 
-    assert names == ["own-models", "trending", "ials"]
+    assert names == ["own-models", "trending", "blend", "ials"]
 
 
 def test_the_verdict_is_the_same_every_time() -> None:
@@ -95,7 +102,36 @@ def test_the_verdict_is_the_same_every_time() -> None:
 
 
 def test_without_models_the_reason_is_said() -> None:
-    gate = without_models("Only 12 events.", {"ease": 0.1, "trending": 0.2})
+    orders = {"blend": quality(0.1), "trending": quality(0.2)}
+    gate = without_models("Only 12 events.", orders, {"blend": quality(0.1)})
 
     assert gate.champion == "trending"
+    assert gate.repeat_champion == "blend"
     assert gate.verdict == "Only 12 events. Served meanwhile: trending products."
+
+
+def test_models_must_beat_the_blend_too() -> None:
+    strong = contest(own=0.3).servable | {"blend": quality(0.35, 6)}
+    gate = decide(contest(own=0.3, servable=strong))
+
+    assert not gate.passed
+    assert gate.champion == "blend"
+    assert "a blend of simple methods" in gate.verdict
+
+
+@pytest.mark.parametrize(("lead", "champion"), [(0.001, "blend"), (0.05, "ease")])
+def test_a_lead_over_the_blend_that_may_be_chance_does_not_count(
+    lead: float, champion: str
+) -> None:
+    blend = quality(0.2)
+    noise = np.random.default_rng(5).normal(0, 0.05, SHOPPERS)
+    ease = ListQuality(blend.ndcg + lead + noise - noise.mean(), blend.recall, 0.1)
+
+    assert best_servable({"blend": blend, "ease": ease}) == champion
+
+
+@pytest.mark.parametrize("shoppers", [0, 10])
+def test_where_few_chose_anything_the_blend_serves(shoppers: int) -> None:
+    orders = {"blend": quality(0.1, 1, shoppers), "trending": quality(0.9, 2, shoppers)}
+
+    assert best_servable(orders) == "blend"

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from ml import metrics, train
-from ml.evaluate import evaluate
+from ml import metrics, train, windows
+from ml.evaluate import Moments, evaluate
 from ml.interactions import KIND_INDEX, InteractionLog
 from ml.ranking import RankerConfig, train_ranker
 from ml.ranking_set import Candidates, split_shoppers
@@ -21,7 +21,8 @@ from ml.retrieval import TowerConfig
 from ml.retriever import Retriever
 from ml.serving.tables import Tables
 from ml.shop import Shop
-from ml.train import Cuts, TrainConfig, Window, describe_catalogue, describe_window, train_shop
+from ml.train import TrainConfig, describe_catalogue, train_shop
+from ml.windows import Cuts, Window, Windowing, describe_window
 from tests.ml.toy_shop import DAY_S, START_S, toy_dataset, toy_shop
 
 CONFIG = TrainConfig(
@@ -69,11 +70,14 @@ def only(item: int) -> Change:
 def window_of(shop: Shop, start_s: int = T) -> Window:
     """Choices of 30 days from `start_s`, over a retriever learned before it."""
     catalogue = describe_catalogue(shop, deep=False, report=quiet)
-    retriever = train.fit_retriever(
+    retriever = windows.fit_retriever(
         shop, catalogue, start_s, CONFIG.towers, None, quiet, (0.0, 1.0)
     )
     end_s = start_s + 30 * DAY_S
-    return describe_window(shop, retriever, start_s, end_s, PURCHASE, CONFIG, quiet, 0.0)
+    how = Windowing(
+        kind=PURCHASE, most_shoppers=CONFIG.most_shoppers, seed=CONFIG.seed, towers=CONFIG.towers
+    )
+    return describe_window(shop, retriever, start_s, end_s, how, lambda _fraction: None).window
 
 
 def test_a_ranker_of_choices_made_by_chance_knows_no_more_than_chance(shop: Shop) -> None:
@@ -113,23 +117,24 @@ def test_what_is_sold_after_a_cut_is_unknown_to_everything_learned_before_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One product sells in each of the two windows only, and nowhere else."""
-    cuts = Cuts.of_validation(T, T + 30 * DAY_S)
-    spies = {cuts.learn_from_s: 118, cuts.validate_from_s: 119}
+    cuts = Cuts((T - 30 * DAY_S, T, T + 30 * DAY_S))
+    spies = {start_s: 118 + place for place, (start_s, _) in enumerate(cuts.windows)}
     spied = shop._replace(log=shop.log.rows(~np.isin(shop.log.item, list(spies.values()))))
     for start_s, item in spies.items():
         spied = with_tail(spied, start_s, only(item))
     learned: list[tuple[int, Retriever]] = []
-    fit = train.fit_retriever
+    fit = windows.fit_retriever
 
     def remembered(*arguments: object) -> Retriever:
         retriever = fit(*arguments)
         learned.append((cast(int, arguments[2]), retriever))
         return retriever
 
-    monkeypatch.setattr(train, "fit_retriever", remembered)
+    for module in (windows, train):
+        monkeypatch.setattr(module, "fit_retriever", remembered)
     train_shop(spied, cuts, CONFIG, quiet)
 
-    assert [now_s for now_s, _ in learned] == list(cuts)
+    assert [now_s for now_s, _ in learned] == list(cuts.moments)
     for now_s, retriever in learned:
         for start_s, item in spies.items():
             assert is_known(retriever.tables, item) == (start_s < now_s)
@@ -178,8 +183,8 @@ def released(folder: Path, events: pa.Table) -> dict[str, Any]:
     pq.write_table(data.products, folder / "products.parquet")
     pq.write_table(data.customers, folder / "customers.parquet")
     pq.write_table(events, folder / "events.parquet")
-    cuts = Cuts.of_validation(T - 20 * DAY_S, T)
-    evaluate(folder, cuts, T + DAY_S, folder, CONFIG, Console(quiet=True))
+    moments = Moments(validate_from_s=T - 20 * DAY_S, test_from_s=T, test_until_s=T + DAY_S)
+    evaluate(folder, moments, folder, CONFIG, Console(quiet=True))
     [release] = (folder / "releases").glob("at-*")
     manifest = msgspec.json.decode((release / MANIFEST).read_bytes())
     del manifest["created_at"], manifest["metrics"]["seconds"]

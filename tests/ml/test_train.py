@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from ml import train
+from ml import windows
 from ml.publish import Destination, publish, train_release
 from ml.ranking import RankerConfig
 from ml.release import MANIFEST, read_manifest, verify_release
@@ -14,7 +14,8 @@ from ml.retrieval import TowerConfig
 from ml.serving.engine import load_release, recommend
 from ml.serving.request import EngineRequest, Interaction
 from ml.shop import Shop
-from ml.train import Cuts, TrainConfig, Trained, train_shop
+from ml.train import TrainConfig, Trained, train_shop
+from ml.windows import Cuts
 from tests.ml.toy_shop import PRODUCTS_EACH, toy_shop
 
 CONFIG = TrainConfig(
@@ -90,21 +91,18 @@ def test_equal_seed_and_data_give_equal_metrics(shop: Shop, trained: Trained) ->
 def test_a_model_trained_on_shuffled_labels_is_refused(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described = train.describe_window
+    described = windows.describe_window
 
-    def shuffled(*args: object, **kwargs: object) -> train.Window:
-        window = described(*args, **kwargs)
+    def shuffled(*args: object, **kwargs: object) -> windows.JudgingWindow:
+        found = described(*args, **kwargs)
+        if args[2] == Cuts.of_log(shop.log).validate_from_s:
+            return found
         rng = np.random.default_rng(1)
-        if len(window.truth.shoppers) and args[2] < Cuts.of_log(shop.log).validate_from_s:
-            new, repeat = (
-                part._replace(label=rng.permutation(part.label))
-                for part in (window.new, window.repeat)
-            )
-            window = window._replace(new=new, repeat=repeat)
-        return window
+        parts = (part._replace(label=rng.permutation(part.label)) for part in found.window)
+        return found._replace(window=windows.Window(*parts))
 
-    monkeypatch.setattr(train, "describe_window", shuffled)
-    gate = train.train_shop(shop, Cuts.of_log(shop.log), CONFIG, quiet).metrics.gate
+    monkeypatch.setattr(windows, "describe_window", shuffled)
+    gate = train_shop(shop, Cuts.of_log(shop.log), CONFIG, quiet).metrics.gate
 
     assert not gate.passed
     assert gate.champion != "own-models"
@@ -122,7 +120,7 @@ def test_too_little_data_trains_no_network_and_says_why(shop: Shop, tmp_path: Pa
     assert trained.metrics.gate.verdict.startswith("Only 400 events")
     answer = recommend(release, EngineRequest(now_s=float(few.log.ts[-1]), limit=5))
     assert len(answer.items) == 5
-    assert answer.served_by == "trending"
+    assert answer.served_by == "blend"
 
 
 def test_nothing_was_learned_from_the_moment_of_the_cut_on(trained: Trained, shop: Shop) -> None:

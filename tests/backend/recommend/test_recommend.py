@@ -123,7 +123,7 @@ async def test_what_was_bought_comes_again_only_when_asked_for(shop: Shop) -> No
 async def test_the_next_answer_knows_a_view(shop: Shop, who: str) -> None:
     shopper = {who: "ann"}
     before = await asks(shop, **shopper, limit=5)
-    assert before["served_by"] == "trending"
+    assert before["served_by"] == "blend"
     await sends(shop, "view", "p08", **shopper)
 
     after = await asks(shop, **shopper, limit=5)

@@ -93,7 +93,7 @@ def dissect(release: LoadedRelease, shopper: Shopper, mode: Mode) -> Dissected:
     allowed = np.ones(len(release.product_ids), bool)
     if mode == "new":
         allowed[shopper.bought] = False
-    candidates = merge_candidates(scores, allowed, LIST_LENGTH)
+    candidates = merge_candidates(release.tables, scores, allowed, LIST_LENGTH)
     probability = np.zeros(len(candidates), np.float32)
     if release.ranks:
         found = candidate_features(

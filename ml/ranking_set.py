@@ -112,7 +112,7 @@ def _describe(
     allowed = np.ones(len(tables.product_ids), bool)
     if mode == "new":
         allowed[shopper.bought] = False
-    candidates = merge_candidates(scores, allowed, LIST_LENGTH)
+    candidates = merge_candidates(tables, scores, allowed, LIST_LENGTH)
     found = candidate_features(
         tables, shopper, scores, candidates, tables.cut_s, repeat=mode == "repeat"
     )

@@ -1,5 +1,6 @@
 """Everything a release knows about a shop at one moment, learned from what happened before it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from ml.progress import Report, part
 from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
+from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.shop import Shop
 
@@ -45,11 +47,12 @@ def fit_retriever(
     warm_start: TrainedTowers | None,
     report: Report,
     step: tuple[float, float],
+    candidates: Mapping[str, int] | None = None,
 ) -> Retriever:
     """Learn from events before `now_s` alone.
 
     warm_start: towers of an earlier moment, trained on. step: where this one begins in the
-    stages' progress, and its share of them.
+    stages' progress, and its share of them. candidates: of each source, if not as usual.
     """
     log = shop.log.before(now_s)
     n_shoppers, n_items = len(shop.shopper_ids), len(shop.product_ids)
@@ -87,6 +90,7 @@ def fit_retriever(
         co_purchase=co_purchase,
         ease=ease,
         content=catalogue.content,
+        candidates=CANDIDATES_PER_SOURCE if candidates is None else candidates,
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
     )
     return Retriever(tables, towers)

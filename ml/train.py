@@ -99,14 +99,16 @@ def train_shop(
     clock.lap("ranker")
     verdict = _judge(shop, judged, _blend(earlier), later, parent, report)
     clock.lap("evaluation")
-    towers = later.retriever.towers
+    towers, candidates = later.retriever.towers, later.retriever.tables.candidates
     everything = [*earlier, later.window]
     blend = _blend(everything)
     del earlier, later
     ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
     share = (1 - 1 / len(cuts.moments), 1 / len(cuts.moments))
-    final = fit_retriever(shop, catalogue, cuts.now_s, config.towers, towers, report, share)
+    final = fit_retriever(
+        shop, catalogue, cuts.now_s, config.towers, towers, report, share, candidates
+    )
     clock.lap("retrieval")
     metrics = Metrics(
         gate=verdict,
@@ -240,6 +242,15 @@ def _without_models(
         ]
         orders[mode] = {name: pooled([each[name] for each in judged]) for name in judged[0]}
     last = 1 / len(cuts.moments)
-    final = fit_retriever(shop, catalogue, cuts.now_s, how.towers, None, report, (1 - last, last))
+    final = fit_retriever(
+        shop,
+        catalogue,
+        cuts.now_s,
+        how.towers,
+        None,
+        report,
+        (1 - last, last),
+        later.retriever.tables.candidates,
+    )
     verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
     return Trained(final, None, _blend(windows), Metrics(gate=verdict))

@@ -4,7 +4,7 @@ The last window judges. What came before it teaches: each earlier window asks a 
 learned before that window, so nothing is ever described by what it had still to find out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from ml.allocation import choose_allocation
 from ml.interactions import KIND_INDEX, InteractionLog
 from ml.progress import Report, part
 from ml.ranking_set import Candidates, Truth, describe_candidates, later_choices, sample_truth
@@ -136,13 +137,19 @@ def describe_windows(
     Towers go on from window to window. A retriever is let go of before the next one is learned.
     """
     towers: TrainedTowers | None = None
+    candidates: Mapping[str, int] | None = None
     learning: list[Window] = []
     each = 1 / len(cuts.windows)
     for step, (start_s, end_s) in enumerate(cuts.windows):
         # the retriever of what serves is one more
         share = (step / len(cuts.moments), 1 / len(cuts.moments))
-        retriever = fit_retriever(shop, catalogue, start_s, how.towers, towers, report, share)
+        retriever = fit_retriever(
+            shop, catalogue, start_s, how.towers, towers, report, share, candidates
+        )
         towers = retriever.towers
+        if candidates is None:
+            retriever = with_own_candidates(shop, retriever, start_s, end_s, how)
+            candidates = retriever.tables.candidates
         progress = part(report, "candidates", step * each, each)
         described = describe_window(shop, retriever, start_s, end_s, how, progress)
         if end_s == cuts.now_s:
@@ -150,6 +157,21 @@ def describe_windows(
         learning.append(described.window)
         del retriever, described
     raise ValueError("there is no window between these moments")
+
+
+def with_own_candidates(
+    shop: Shop, retriever: Retriever, start_s: int, end_s: int, how: Windowing
+) -> Retriever:
+    """With as many candidates of each source as finds most of what was chosen in the window."""
+    n_shoppers = len(shop.shopper_ids)
+    candidates = choose_allocation(
+        retriever.tables,
+        ShopperBook(shop.log.before(start_s), n_shoppers, start_s),
+        shop.shopper_market,
+        choices(shop.log, start_s, end_s, how.kind, n_shoppers),
+        retriever.query_vectors,
+    )
+    return retriever._replace(tables=retriever.tables._replace(candidates=candidates))
 
 
 def describe_window(

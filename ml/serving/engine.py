@@ -74,7 +74,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         row = scores[SOURCES.index(CLASSICAL[rung])]
         candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
     else:
-        candidates = merge_candidates(scores, allowed, request.limit)
+        candidates = merge_candidates(release.tables, scores, allowed, request.limit)
         probability = _scored(release, request, shopper, scores, candidates, rung)
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, probability)

@@ -1,5 +1,6 @@
 """Candidate sources: each gives every product a score for one shopper; the best are merged."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ SOURCES = (
 )
 TRENDING = SOURCES.index("trending")
 BUY_AGAIN = SOURCES.index("buy-again")
-CANDIDATES_PER_SOURCE = {
+CANDIDATES_PER_SOURCE: Mapping[str, int] = {
     "two-tower": 60,
     "ease": 80,
     "item-knn": 50,
@@ -33,6 +34,7 @@ CANDIDATES_PER_SOURCE = {
     "popular": 20,
     "buy-again": 120,
 }
+"""Where a shop's own choices say nothing else."""
 LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
 """In the other sources a product without any score is no candidate."""
 PROFILE_HALF_LIFE_DAYS = 30.0
@@ -109,7 +111,7 @@ def spread(neighbours: Neighbours, interest: Interest, n: int) -> NDArray[np.flo
 
 
 def merge_candidates(
-    scores: NDArray[np.float32], allowed: NDArray[np.bool_], at_least: int
+    tables: Tables, scores: NDArray[np.float32], allowed: NDArray[np.bool_], at_least: int
 ) -> NDArray[np.int64]:
     """Positions of the best allowed products of every source, sorted: (candidates,).
 
@@ -118,7 +120,7 @@ def merge_candidates(
     """
     chosen: list[NDArray[np.int64]] = []
     for source, row in zip(SOURCES, scores, strict=True):
-        k = CANDIDATES_PER_SOURCE[source]
+        k = tables.candidates[source]
         k = max(k, at_least) if source == "trending" else k
         chosen.append(best(row, allowed, k, LOWEST_CANDIDATE.get(source, 0.0)))
     return np.unique(np.concatenate(chosen))

@@ -1,5 +1,6 @@
 """What a release knows about every product, as arrays by position."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ class Tables(NamedTuple):
     co_purchase: Neighbours
     ease: Neighbours
     content: Neighbours
+    candidates: Mapping[str, int]
+    """How many products each source may put forward: see `ml.allocation`."""
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
 

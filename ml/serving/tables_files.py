@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from ml.release import ReleaseRejected
+from ml.serving.sources import SOURCES
 from ml.serving.tables import Neighbours, Tables
 
 
@@ -16,6 +17,7 @@ class Items(Struct, frozen=True, kw_only=True):
     cut_s: int
     product_ids: list[str]
     markets: list[str]
+    candidates: dict[str, int]
 
 
 class Popularity(Struct, frozen=True, kw_only=True):
@@ -27,7 +29,12 @@ class Popularity(Struct, frozen=True, kw_only=True):
 
 
 def save_tables(tables: Tables, folder: Path) -> None:
-    items = Items(cut_s=tables.cut_s, product_ids=tables.product_ids, markets=tables.markets)
+    items = Items(
+        cut_s=tables.cut_s,
+        product_ids=tables.product_ids,
+        markets=tables.markets,
+        candidates=dict(tables.candidates),
+    )
     (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
         trends=tables.trends.astype("<f4").tobytes(),
@@ -78,6 +85,8 @@ def load_tables(folder: Path) -> Tables:
             raise ReleaseRejected(f"item_{name}.npy has shape {array.shape}, not {(n, width)}")
     if vectors.ndim != 2 or len(vectors) != n or not np.isfinite(vectors).all():
         raise ReleaseRejected("item_vectors.npy is not one finite row per product")
+    if items.candidates.keys() != set(SOURCES):
+        raise ReleaseRejected("items.msgpack names other candidate sources than this engine has")
     return Tables(
         cut_s=items.cut_s,
         product_ids=items.product_ids,
@@ -96,6 +105,7 @@ def load_tables(folder: Path) -> Tables:
         co_purchase=co_purchase,
         ease=ease,
         content=content,
+        candidates=items.candidates,
         item_vectors=np.ascontiguousarray(vectors, np.float32),
     )
 

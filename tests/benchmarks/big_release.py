@@ -24,6 +24,7 @@ from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.request import Interaction, Purchase
+from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
 from ml.towers import Towers
@@ -157,6 +158,7 @@ def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
         co_purchase=together,
         ease=Neighbours(together.item, _weights(rng, 100)),
         content=_neighbours(rng, 50),
+        candidates=CANDIDATES_PER_SOURCE,
         item_vectors=vectors,
     )
 

@@ -22,6 +22,7 @@ from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.ranker import EDGES, NETWORK
+from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
 
@@ -57,6 +58,7 @@ def small_tables() -> Tables:
         co_purchase=links,
         ease=links,
         content=links,
+        candidates=CANDIDATES_PER_SOURCE,
         item_vectors=np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32),
     )
 

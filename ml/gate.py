@@ -7,6 +7,8 @@ bought removed. Own models pass when their NDCG@20 is above the best baseline's 
 
 from typing import NamedTuple
 
+from msgspec import structs
+
 from ml.comparison import ListQuality
 from ml.metrics import Lift, bootstrap_lift
 from ml.release import Gate, Score
@@ -121,5 +123,14 @@ def _is_worse(lift: Lift, parent: Gate | None) -> bool:
 
 
 def _table(own: ListQuality, rivals: dict[str, ListQuality]) -> list[Score]:
-    rows = [quality.score(name) for name, quality in rivals.items()]
+    rows = [_beside(own, name, quality) for name, quality in rivals.items()]
     return [own.score(OWN_MODELS), *sorted(rows, key=lambda row: -row.ndcg)]
+
+
+def _beside(own: ListQuality, name: str, rival: ListQuality) -> Score:
+    """A rival's row, with what own models gain over it."""
+    row = rival.score(name)
+    if not row.ndcg:
+        return row
+    lift = bootstrap_lift(own.ndcg, rival.ndcg)
+    return structs.replace(row, lift=lift.mean, lift_low=lift.low, lift_high=lift.high)

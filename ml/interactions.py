@@ -31,7 +31,7 @@ KIND_WEIGHT = np.array(
 
 
 class InteractionLog(NamedTuple):
-    """Every array has shape (events,), sorted by `ts`, ties in the order of the source."""
+    """Every array has shape (events,), sorted by `ts`; `ml.shop` says how ties are."""
 
     shopper: NDArray[np.int32]
     item: NDArray[np.int32]

@@ -63,6 +63,11 @@ class Score(Struct, frozen=True, kw_only=True):
     ndcg: float
     recall: float
     coverage: float
+    lift: float | None = None
+    """NDCG@20 of own models over this row's: 0.31 is 31 % better. None in their own row."""
+    lift_low: float | None = None
+    lift_high: float | None = None
+    """95 % interval of `lift`, paired by shopper."""
 
 
 class Gate(Struct, frozen=True, kw_only=True):

@@ -40,7 +40,8 @@ def build_shop(dataset: Dataset) -> Shop:
     markets, shopper_market = _markets(dataset.customers, shopper_ids)
     ts = events["occurred_at"].to_numpy().astype("datetime64[s]").astype(np.int64)
     known = (item >= 0) & (kind >= 0) & (shopper >= 0)
-    order = np.flatnonzero(known)[np.argsort(ts[known], kind="stable")]
+    order = _in_time(events)
+    order = order[known[order]]
     log = InteractionLog(
         shopper=shopper[order],
         item=item[order],
@@ -59,6 +60,23 @@ def build_shop(dataset: Dataset) -> Shop:
         log=log,
         unknown_events=int((item < 0).sum()),
     )
+
+
+def _in_time(events: pa.Table) -> NDArray[np.int64]:
+    """Rows by second; inside a second the later comes first, as in a history, then by event id.
+
+    It is the order in which the backend reads a history: a basket is no sequence, and the same
+    in training and serving.
+    """
+    moments = events["occurred_at"].cast(pa.int64())
+    seconds = moments.cast(pa.timestamp("us")).cast(pa.timestamp("s"), safe=False)
+    keys = pa.Table.from_arrays(
+        [seconds, moments, events["event_id"]], names=["second", "inside", "id"]
+    )
+    return pc.sort_indices(
+        keys,
+        sort_keys=[("second", "ascending"), ("inside", "descending"), ("id", "ascending")],
+    ).to_numpy()
 
 
 def _unique_products(products: pa.Table) -> pa.Table:

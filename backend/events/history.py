@@ -103,13 +103,14 @@ def merge(
     for event, at_s in trades.values():
         if _digest(event.event_id) not in counted:
             _count(tallies, event.product_id, event.type, at_s)
-    newest = sorted(interactions.values(), key=lambda pair: -pair[1])[:LONGEST_RECENT]
+    # inside a moment by id, whichever store it came from: training sees the same order
+    newest = sorted(interactions.values(), key=lambda pair: (-pair[1], pair[0].event_id))
     return ShopperHistory(
         recent=[
             Interaction(
                 product_id=e.product_id, type=e.type, occurred_at_s=at_s, quantity=e.quantity
             )
-            for e, at_s in newest
+            for e, at_s in newest[:LONGEST_RECENT]
         ],
         bought=_bought(tallies),
         is_complete=is_complete,

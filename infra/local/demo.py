@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from backend.training.schemas import Headline, Model
+from backend.training.schemas import Model
 from infra.local import demo_api
 from infra.local.demo_account import (
     DemoAccount,
@@ -26,6 +26,7 @@ from infra.local.preflight import CannotStart
 from infra.local.server import last_lines
 from infra.local.state import private_folder, state_folder
 from infra.local.up import Site, running
+from ml.release import Score
 
 NAMES = {
     "own-models": "own models",
@@ -147,7 +148,7 @@ def comparison(model: Model) -> Table:
     table = Table(
         title="Own models against popularity, trending, item-kNN, EASE, iALS",
         caption=f"{metrics.shoppers:,} shoppers, and what they first bought in the last weeks,\n"
-        "which no model had seen. Lift: NDCG@20 over the best baseline, 95 % interval",
+        "which no model had seen. Lift: own models' NDCG@20 over the row's, 95 % interval",
         title_justify="left",
         caption_justify="left",
     )
@@ -161,16 +162,17 @@ def comparison(model: Model) -> Table:
             f"{score.ndcg:.4f}",
             f"{score.recall:.4f}",
             f"{score.coverage:.1%}",
-            lift_in_words(metrics) if score.name == "own-models" else "",
+            lift_in_words(score),
             style="bold" if serves else None,
         )
     return table
 
 
-def lift_in_words(metrics: Headline) -> str:
-    if metrics.lift is None or metrics.lift_low is None or metrics.lift_high is None:
+def lift_in_words(score: Score) -> str:
+    """Of own models over this row."""
+    if score.lift is None or score.lift_low is None or score.lift_high is None:
         return ""
-    return f"{metrics.lift:+.0%} ({metrics.lift_low:+.0%} to {metrics.lift_high:+.0%})"
+    return f"{score.lift:+.0%} ({score.lift_low:+.0%} to {score.lift_high:+.0%})"
 
 
 def invite(site: Site, shop: Shop, account: DemoAccount, console: Console) -> None:

@@ -52,5 +52,5 @@ def _draw_epochs(rows: Sequence[Struct], path: Path) -> None:
             if word in name
         ]
         plots.lines(axis, series, "epoch", word.upper() if word == "auc" else word, title)
-        axis.legend()
+        plots.legend(axis)
     plots.save(figure, path)

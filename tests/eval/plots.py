@@ -25,10 +25,6 @@ STYLE = {
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
 }
 FOLLOWS_READER = (
     "<style>svg{color:#1b2430;font-family:system-ui,sans-serif}"
@@ -100,9 +96,21 @@ def intervals(axes: Axes, rows: Sequence[Interval], x_label: str, title: str) ->
 def labelled(axes: Axes, x_label: str, y_label: str, title: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.set_title(title)
+    axes.set_title(title, loc="left", fontsize=9.5)
     axes.grid(visible=True, axis="both", color="#8a95a5", alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def legend(axes: Axes, *, beside: bool = False) -> None:
+    """Above what is drawn, or beside it where there are many."""
+    if beside:
+        axes.legend(
+            frameon=False, fontsize=8, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5)
+        )
+        return
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.25 * (high - low))
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", ncols=2)
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -106,7 +106,7 @@ def _draw_slices(row: ShopRow, rival: str, path: Path) -> None:
         plots.Line(rival, [], [each.rival_ndcg for each in row.histories]),
     ]
     plots.bars(left, groups, series, "NDCG@20", "By number of products bought before")
-    left.legend()
+    plots.legend(left)
     deciles = [each for each in row.products if each.name.startswith("decile")]
     places = [float(each.name.split()[1]) for each in deciles]
     shares = [
@@ -115,7 +115,7 @@ def _draw_slices(row: ShopRow, rival: str, path: Path) -> None:
     ]
     x_label = "decile of products, most bought first"
     plots.lines(right, shares, x_label, "found in the 20, %", "By popularity of what was bought")
-    right.legend()
+    plots.legend(right)
     plots.save(figure, path)
 
 
@@ -147,7 +147,7 @@ def _stages(row: ShopRow, found: Sequence[Stages], folder: Path) -> Part:
         for name in _names(found)
     ]
     plots.lines(axis, series, "best products of the source", "recall, %", "What sources find")
-    axis.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plots.legend(axis, beside=True)
     plots.save(figure, folder / plot)
     return Part("\n\n".join(lines), [plot])
 
@@ -182,7 +182,8 @@ def _both(found: Sequence[Stages], *names: str) -> list[str]:
 
 
 def _names(found: Sequence[Stages]) -> list[str]:
-    return [each.source for each in found[0].sources]
+    """Sources that found anything."""
+    return [each.source for each in found[0].sources if max(each.recall.values()) > 0]
 
 
 def _recall(found: Sequence[Stages], source: str, depth: int) -> float:

@@ -63,7 +63,7 @@ def _draw(rows: Sequence[SizeRow], path: Path) -> None:
             for row in rows
             if row.mode == mode
         ]
-        plots.intervals(axis, chosen, "lift over the best simple method, %", MODES[mode])
+        plots.intervals(axis, chosen, "lift, %", MODES[mode])
     plots.save(figure, path)
 
 

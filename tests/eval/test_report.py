@@ -5,10 +5,18 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from tests.eval.click_section import click_section
 from tests.eval.grading import Lift
 from tests.eval.page import write_page
 from tests.eval.report import Report, merged, read_report, write_report
 from tests.eval.sizes import SizeRow
+
+
+class Clicks(Struct, frozen=True, kw_only=True):
+    dataset: str
+    model: str
+    auc: float
+    curve: dict[str, list[float]]
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -82,3 +90,20 @@ def test_equal_reports_give_equal_files(rows: list[SizeRow], tmp_path: Path) -> 
     assert files[0] == files[1]
     assert len(files[0]) == 2
     assert b"prefers-color-scheme: dark" in files[0]["sizes.svg"]
+
+
+def test_rankers_are_drawn_by_model_and_by_epoch_in_the_readers_colours(tmp_path: Path) -> None:
+    curve = {"train_loss": [0.5, 0.4], "valid_loss": [0.6, 0.5], "valid_auc": [0.7, 0.8]}
+    rows = [
+        Clicks(dataset="films", model=model, auc=auc, curve=curve)
+        for model, auc in (("mlp", 0.7), ("dlrm", 0.8))
+    ]
+
+    part = click_section(rows, tmp_path)
+
+    assert part.text.index("dlrm") < part.text.index("mlp")
+    for name in part.plots:
+        drawn = (tmp_path / name).read_text()
+        assert "currentColor" in drawn
+        assert "#000000" not in drawn
+    assert len(part.plots) == 2

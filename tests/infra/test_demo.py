@@ -150,7 +150,16 @@ def test_the_comparison_names_who_serves_and_how_sure_it_is() -> None:
             lift_low=0.2,
             lift_high=0.4,
             scores=[
-                Score(name="ease", ndcg=0.10, recall=0.1, coverage=0.3),
+                Score(
+                    name="ease",
+                    ndcg=0.10,
+                    recall=0.1,
+                    coverage=0.3,
+                    lift=0.31,
+                    lift_low=0.2,
+                    lift_high=0.4,
+                ),
+                Score(name="popularity", ndcg=0.05, recall=0.1, coverage=0.3),
                 Score(name="own-models", ndcg=0.131, recall=0.12, coverage=0.4),
             ],
         ),

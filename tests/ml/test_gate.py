@@ -95,6 +95,15 @@ def test_the_table_shows_own_models_first_then_the_best_baselines() -> None:
     assert names == ["own-models", "trending", "blend", "ials"]
 
 
+def test_every_rival_has_its_own_lift_and_interval() -> None:
+    own, *rivals = decide(contest(own=0.3)).scores
+
+    assert own.lift is None
+    for row in rivals:
+        assert row.lift == pytest.approx(own.ndcg / row.ndcg - 1)
+        assert row.lift_low < row.lift < row.lift_high
+
+
 def test_the_verdict_is_the_same_every_time() -> None:
     first, second = decide(contest(own=0.22)), decide(contest(own=0.22))
 

@@ -53,6 +53,21 @@ def shop() -> Shop:
     )
 
 
+def test_events_of_one_moment_follow_their_ids_whatever_the_order_of_the_file() -> None:
+    basket = [event(n, "purchase", p, 1, customer_id="anna") for n, p in ((3, "c"), (1, "a"))]
+    later = event(2, "purchase", "b", 1 + 0.5 / DAY_S, customer_id="anna")
+    products = table(PRODUCTS, [{"product_id": p, "title": p} for p in ("a", "b", "c")])
+    orders = [[*basket, later], [later, *basket[::-1]]]
+
+    shops = [
+        build_shop(Dataset(products, table(CUSTOMERS, []), table(EVENTS, rows))) for rows in orders
+    ]
+
+    for shop in shops:
+        newest_first = ShopperBook(shop.log, 1, START_S + 2 * DAY_S).shopper(0, 0).items
+        assert [shop.product_ids[item] for item in newest_first] == ["b", "a", "c"]
+
+
 def test_positions_follow_ids_and_the_log_follows_time(shop: Shop) -> None:
     assert shop.product_ids == ["a", "b", "c"]
     assert shop.shopper_ids == ["anna", "session:s2"]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.interactions import InteractionLog
-from ml.serving.candidate_features import candidate_features
+from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES, candidate_features
 from ml.serving.request import Mode
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.serving.sources import merge_candidates, profile, source_scores
@@ -122,11 +122,15 @@ def _describe(
 def _joined(parts: list[tuple[NDArray, ...]], relevant: list[int], kept: list[int]) -> Candidates:
     if not parts:
         empty = np.zeros(0, np.int64)
-        none = np.zeros((0, 0), np.float32)
         return Candidates(
-            none, none.astype(np.int64), empty, empty.astype(np.int32),
-            empty.astype(np.float32), empty, empty.astype(np.int32),
-        )  # fmt: skip
+            np.zeros((0, len(DENSE_FEATURES)), np.float32),
+            np.zeros((0, len(CODE_FEATURES)), np.int64),
+            empty,
+            empty.astype(np.int32),
+            empty.astype(np.float32),
+            empty,
+            empty.astype(np.int32),
+        )
     dense, codes, item, group, label = (np.concatenate(c) for c in zip(*parts, strict=True))
     return Candidates(
         dense, codes, item, group, label, np.array(relevant), np.array(kept, np.int32)

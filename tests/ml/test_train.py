@@ -123,6 +123,17 @@ def test_too_little_data_trains_no_network_and_says_why(shop: Shop, tmp_path: Pa
     assert answer.served_by == "blend"
 
 
+def test_a_shop_whose_few_shoppers_chose_nothing_new_gets_a_release(shop: Shop) -> None:
+    """They come back in every window, and buy what they had."""
+    few = shop.log.rows(shop.log.shopper < 3)
+    loyal = shop._replace(log=few._replace(item=few.shopper))
+
+    trained = train_shop(loyal, Cuts.of_log(loyal.log), CONFIG, quiet)
+
+    assert trained.ranker is None
+    assert trained.metrics.gate.verdict.startswith("Only ")
+
+
 def test_nothing_was_learned_from_the_moment_of_the_cut_on(trained: Trained, shop: Shop) -> None:
     tables = trained.retriever.tables
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-import numpy as np
 from msgspec import Struct, structs
 
 from ml import gate, statistics
@@ -24,7 +23,7 @@ from ml.comparison import (
 )
 from ml.features import encode_catalogue
 from ml.progress import Report, part
-from ml.ranking import RankerConfig, TrainedRanker, train_ranker
+from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
 from ml.ranking_set import split_shoppers
 from ml.release import Blend, Gate, Metrics
 from ml.retrieval import TowerConfig
@@ -33,6 +32,7 @@ from ml.serving.blend import BLEND, PRIOR
 from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
 from ml.shop import Shop
+from ml.trainers import Trainer
 from ml.windows import (
     MODES,
     Cuts,
@@ -54,6 +54,14 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+
+    def with_models(self, kind: RankerKind, trainer: Trainer) -> "TrainConfig":
+        """Another kind of ranker, and both networks by `trainer`."""
+        return structs.replace(
+            self,
+            towers=structs.replace(self.towers, trainer=trainer),
+            ranker=structs.replace(self.ranker, kind=kind, trainer=trainer),
+        )
 
     def with_seed(self, seed: int) -> "TrainConfig":
         """One seed for everything that draws."""
@@ -89,7 +97,8 @@ def train_shop(
     )
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
-    catalogue = describe_catalogue(shop, deep=not lacking, report=report)
+    trainer = None if lacking else config.towers.trainer
+    catalogue = describe_catalogue(shop, trainer, report)
     clock.lap("features")
     if lacking:
         return _without_models(shop, catalogue, cuts, how, lacking, report)
@@ -131,7 +140,8 @@ class Clock:
         self._since = now
 
 
-def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
+def describe_catalogue(shop: Shop, trainer: Trainer | None, report: Report) -> Catalogue:
+    """With what the item tower sees where a `trainer` will train one."""
     report("features", 0.0, {})
     products = shop.products
     content = content_neighbours(products)
@@ -140,7 +150,7 @@ def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
         codes=statistics.catalogue_codes(products),
         log_price=statistics.log_prices(products),
         content=content,
-        features=encode_catalogue(products) if deep else None,
+        features=encode_catalogue(products, trainer) if trainer else None,
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue
@@ -163,8 +173,8 @@ def _fit(windows: list[Window], config: TrainConfig, report: Callable[..., None]
 
 
 def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
-    """The configuration with as many epochs as the judged ranker was best after."""
-    epochs = int(np.argmax(judged.curve["valid_ndcg"])) + 1
+    """The configuration with as many epochs as were kept of the judged ranker."""
+    epochs = kept_epoch(judged.curve["valid_loss"]) + 1
     return structs.replace(config, ranker=structs.replace(config.ranker, epochs=epochs))
 
 

@@ -12,6 +12,7 @@ from ml.serving.request import Mode
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.serving.sources import merge_candidates, profile, source_scores
 from ml.serving.tables import Tables
+from ml.statistics import was_refunded
 
 QueryVectors = Callable[[list[Shopper]], NDArray[np.float32]]
 LIST_LENGTH = 20
@@ -47,14 +48,23 @@ class Candidates(NamedTuple):
 
 
 def later_choices(
-    log: InteractionLog, start_s: int, end_s: int, kind: int, known_before: NDArray[np.bool_]
+    log: InteractionLog,
+    start_s: int,
+    end_s: int,
+    kind: int,
+    known_before: NDArray[np.bool_],
+    *,
+    kept: bool = False,
 ) -> Truth:
     """Products each shopper chose in [start_s, end_s) by an event of `kind`.
 
-    known_before: (shoppers,), who had a history at `start_s`; the others are left out.
+    known_before: (shoppers,), who had a history at `start_s`; the others are left out. kept: a
+    purchase that was refunded later in the window is no choice.
     """
     window = log.between(start_s, end_s)
     chosen = (window.kind == kind) & known_before[window.shopper]
+    if kept:
+        chosen &= ~was_refunded(window)
     pairs = np.unique(np.stack([window.shopper[chosen], window.item[chosen]], axis=1), axis=0)
     shoppers, starts = np.unique(pairs[:, 0], return_index=True)
     return Truth(shoppers.astype(np.int32), np.split(pairs[:, 1].astype(np.int32), starts[1:]))

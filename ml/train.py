@@ -22,10 +22,11 @@ from ml.comparison import (
     quality_of_source,
 )
 from ml.features import encode_catalogue
+from ml.objective import target_of
 from ml.progress import Report, part
 from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
 from ml.ranking_set import split_shoppers
-from ml.release import Blend, Gate, Metrics
+from ml.release import Blend, Gate, Metrics, Objective
 from ml.retrieval import TowerConfig
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
@@ -40,7 +41,6 @@ from ml.windows import (
     Window,
     Windowing,
     describe_windows,
-    objective,
     what_is_lacking,
 )
 
@@ -50,6 +50,7 @@ HELD_OUT = 0.15
 
 class TrainConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
+    objective: Objective = "auto"
     most_shoppers: int = 3_000
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
@@ -90,7 +91,7 @@ def train_shop(
     verdict on the release in service, whose models new ones must not be worse than.
     """
     how = Windowing(
-        kind=objective(shop.log),
+        kind=target_of(config.objective, shop.log),
         most_shoppers=config.most_shoppers,
         seed=config.seed,
         towers=config.towers,

@@ -13,7 +13,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from ml.interactions import KIND_INDEX, InteractionLog
+from ml.interactions import InteractionLog
+from ml.objective import Target
 from ml.progress import Report, part
 from ml.ranking_set import Candidates, Truth, describe_candidates, later_choices, sample_truth
 from ml.retrieval import TowerConfig, TrainedTowers
@@ -31,7 +32,6 @@ MOST_LEARNING = 3
 FEWEST_EVENTS = 5_000
 FEWEST_CHOOSERS = 100
 """Shoppers in the windows that train and judge a ranker."""
-OBJECTIVES = ("purchase", "add_to_cart", "click", "view")
 
 
 class Cuts(NamedTuple):
@@ -72,8 +72,8 @@ class Cuts(NamedTuple):
 class Windowing(Struct, frozen=True, kw_only=True):
     """How windows are described."""
 
-    kind: int
-    """Event that counts as a choice: position in KINDS."""
+    kind: Target
+    """What counts as a choice."""
     most_shoppers: int
     seed: int
     towers: TowerConfig
@@ -98,15 +98,7 @@ class JudgingWindow(NamedTuple):
     truth: Truth
 
 
-def objective(log: InteractionLog) -> int:
-    """The strongest kind of event the shop has enough of; the last one where it has none."""
-    for name in OBJECTIVES:
-        if np.count_nonzero(log.kind == KIND_INDEX[name]) >= FEWEST_EVENTS // 2:
-            return KIND_INDEX[name]
-    return KIND_INDEX[OBJECTIVES[0]]
-
-
-def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: int, n_shoppers: int) -> str:
+def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: Target, n_shoppers: int) -> str:
     """Why no network is trained, in words; empty where there is enough."""
     if len(log.ts) < FEWEST_EVENTS:
         return f"Only {len(log.ts):,} events of known products; own models need {FEWEST_EVENTS:,}."
@@ -121,11 +113,11 @@ def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: int, n_shoppers: int)
     return ""
 
 
-def choices(log: InteractionLog, start_s: int, end_s: int, kind: int, n_shoppers: int) -> Truth:
+def choices(log: InteractionLog, start_s: int, end_s: int, kind: Target, n_shoppers: int) -> Truth:
     """Of shoppers who were known at `start_s`."""
     known: NDArray[np.bool_] = np.zeros(n_shoppers, bool)
     known[log.before(start_s).shopper] = True
-    return later_choices(log, start_s, end_s, kind, known)
+    return later_choices(log, start_s, end_s, kind.event, known, kept=kind.kept)
 
 
 def describe_windows(

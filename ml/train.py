@@ -165,11 +165,19 @@ def _blend(windows: list[Window]) -> Blend:
 
 
 def _fit(windows: list[Window], config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
-    """Takes over `windows` and lets go of them: beside their copies they would be the peak."""
+    """Takes over `windows` and lets go of them: beside their copies they would be the peak.
+
+    The held-out shoppers' lists are those that are served.
+    """
     parts = [window.of(mode) for window in windows for mode in MODES]
+    taught = [c for window in windows for c in window.taught or (window.new, window.repeat)]
+    more = any(window.taught for window in windows)
     windows.clear()
     kept, held = split_shoppers(parts, HELD_OUT, config.seed)
+    if more:
+        kept, _ = split_shoppers(taught, HELD_OUT, config.seed)
     parts.clear()
+    taught.clear()
     return train_ranker(kept, held, config.ranker, report)
 
 

@@ -5,7 +5,6 @@ learned before that window, so nothing is ever described by what it had still to
 """
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.request import Mode
 from ml.serving.shopper import ShopperBook
-from ml.shop import Shop
+from ml.shop import Exposures, Shop
 
 DAY_S = 86_400
 MODES: tuple[Mode, Mode] = ("new", "repeat")
@@ -84,6 +83,8 @@ class Window(NamedTuple):
 
     new: Candidates
     repeat: Candidates
+    taught: list[Candidates] | None = None
+    """Both with what was shown in the window, where impressions were recorded."""
 
     def of(self, mode: Mode) -> Candidates:
         return self.new if mode == "new" else self.repeat
@@ -156,20 +157,23 @@ def describe_window(
     book = ShopperBook(shop.log.before(start_s), len(shop.shopper_ids), start_s)
     everybody = choices(shop.log, start_s, end_s, how.kind, len(shop.shopper_ids))
     truth = sample_truth(everybody, how.most_shoppers, how.seed)
-    new, repeat = (
-        describe_candidates(
+    shown = shop.exposures.between(start_s, end_s)
+    steps = 4 if len(shown.ts) else 2
+
+    def described(mode: Mode, step: int, shown: Exposures | None) -> Candidates:
+        return describe_candidates(
             retriever.tables,
             book,
             shop.shopper_market,
             truth,
             retriever.query_vectors,
             mode,
-            partial(_half_of, progress, half),
+            lambda fraction: progress((step + fraction) / steps),
+            shown,
         )
-        for half, mode in enumerate(MODES)
-    )
-    return JudgingWindow(Window(new, repeat), retriever, book, truth)
 
-
-def _half_of(progress: Callable[[float], None], half: int, fraction: float) -> None:
-    progress((half + fraction) / 2)
+    new, repeat = (described(mode, step, None) for step, mode in enumerate(MODES))
+    taught = None
+    if len(shown.ts):
+        taught = [described(mode, step, shown) for step, mode in enumerate(MODES, start=2)]
+    return JudgingWindow(Window(new, repeat, taught), retriever, book, truth)

@@ -4,6 +4,7 @@ The rankers are the product's own, trained by `ml.ranking.train_ranker`; the cut
 scores, are those of a separate harness. Settings were chosen on the validation rows.
 """
 
+import os
 from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple, get_args
@@ -92,8 +93,9 @@ TASKS = {
 }
 
 
-def run(models: list[NetworkKind], console: Console) -> list[ClickResult]:
-    """Train and judge every one of `models` on each data set that is here."""
+def run(console: Console) -> list[ClickResult]:
+    """Train and judge each kind that MODELS names on each data set that is here."""
+    models = chosen_models(os.environ.get("MODELS", ""))
     results: list[ClickResult] = []
     for dataset, task in TASKS.items():
         if not is_present(dataset):
@@ -124,11 +126,13 @@ def judge(dataset: str, rows: ClickSet, config: RankerConfig) -> ClickResult:
 
 
 def chosen_models(wish: str) -> list[NetworkKind]:
-    """all, or names between commas; the default alone where nothing is wished. Raises KeyError."""
+    """all, or names between commas; the default where nothing is wished. Raises ValueError."""
     if wish == "all":
         return list(KINDS)
-    known = {kind: kind for kind in KINDS}
-    return [known[name] for name in wish.replace(",", " ").split()] or [DEFAULT]
+    names = wish.replace(",", " ").split()
+    if not set(names) <= set(KINDS):
+        raise ValueError(f"MODELS is all, or some of {', '.join(KINDS)}")
+    return [kind for name in names for kind in KINDS if kind == name] or [DEFAULT]
 
 
 def table_of(dataset: str, results: list[ClickResult]) -> Table:

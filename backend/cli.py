@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import asyncpg
 import click
@@ -23,6 +23,7 @@ from backend.tenancy import TenantId, directory_connection
 from backend.training.follow import follow, outcome
 from backend.training.jobs import request_training
 from backend.training.schemas import TrainingJob
+from ml.release import Objective
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ORIGIN = re.compile(r"https?://[^/\s]+")
@@ -135,13 +136,18 @@ def revoke_key_command(slug: str, key_id: str) -> None:
 
 @main.command("train")
 @tenant_option
+@click.option(
+    "--objective",
+    type=click.Choice(get_args(Objective)),
+    help="What to earn more of, kept for later trainings too; auto at first.",
+)
 @click.option("--follow", "is_followed", is_flag=True, help="Show its stages until it ends.")
-def train(slug: str, is_followed: bool) -> None:
+def train(slug: str, objective: Objective | None, is_followed: bool) -> None:
     """Train a merchant's own models."""
 
     async def request(pool: Pool, tenant_id: TenantId) -> TrainingJob:
         queue = open_queue(read_settings().redis_url)
-        job = await request_training(pool, queue, tenant_id, "command line")
+        job = await request_training(pool, queue, tenant_id, "command line", objective)
         if not is_followed:
             return job
         ended = await follow(pool, tenant_id, job.job_id, Console(highlight=False))

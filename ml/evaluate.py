@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from ml.anatomy import write_anatomy
 from ml.comparison import quality_of_lists
 from ml.dataset import DatasetRejected, read_dataset
 from ml.interactions import KIND_INDEX, KINDS
+from ml.networks import NetworkKind
 from ml.progress import Report, bars, part
 from ml.publish import Destination, publish
 from ml.ranking_set import LIST_LENGTH, Truth, later_choices
@@ -32,6 +34,7 @@ from ml.serving.request import EngineRequest, Interaction, Mode, Purchase, stren
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.shop import Shop, build_shop
 from ml.train import TrainConfig, train_shop
+from ml.trainers import Trainer
 from ml.windows import MODES, Cuts
 
 DAY_S = 86_400
@@ -59,7 +62,9 @@ def main() -> None:
                 test_until_s=_seconds(arguments.test_until),
             ),
             arguments.out,
-            TrainConfig().with_seed(arguments.seed),
+            TrainConfig()
+            .with_seed(arguments.seed)
+            .with_models(arguments.ranker, arguments.trainer),
             console,
         )
     except DatasetRejected as error:
@@ -75,6 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--test-until", required=True, metavar="E")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--seed", type=int, default=TrainConfig().seed, metavar="N")
+    kinds: tuple[str, ...] = (*get_args(NetworkKind), "two-tower")
+    parser.add_argument("--ranker", choices=kinds, default="dlrm", help="default: %(default)s")
+    parser.add_argument("--trainer", choices=get_args(Trainer), default="merlin")
     return parser.parse_args()
 
 

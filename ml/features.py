@@ -6,6 +6,7 @@ a new product is encoded at serving time without the framework.
 
 import tempfile
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ml.statistics import CATEGORY_SEPARATOR, log_prices, mean_by_group
+from ml.trainers import Trainer
 
 CATEGORY_LEVELS = 3
 CATEGORICAL = ("brand", "level 1", "level 2", "level 3")
@@ -61,8 +63,8 @@ class Columns(NamedTuple):
     fill: float
 
 
-def encode_catalogue(products: pa.Table) -> ItemFeatures:
-    """Fit the workflow on a catalogue and encode it.
+def encode_catalogue(products: pa.Table, trainer: Trainer = "merlin") -> ItemFeatures:
+    """Fit the workflow on a catalogue and encode it; without NVTabular for the torch trainer.
 
     products: columns of `ml.dataset.PRODUCTS`; optional ones may be null throughout.
     """
@@ -71,18 +73,41 @@ def encode_catalogue(products: pa.Table) -> ItemFeatures:
         "price bucket": _quantiles(columns.log_price),
         "relative price bucket": _quantiles(columns.relative_price),
     }
+    if trainer == "torch":
+        return _encode_plainly(products, columns, edges)
     with tempfile.TemporaryDirectory() as folder:
         fitted = _run_workflow(columns, edges, Path(folder))
         vocabularies = _vocabularies(Path(folder))
     codes = np.stack([fitted.encoded[name] for name in CODES], axis=1).astype(np.int32)
     dense = np.stack([fitted.encoded[name] for name in DENSE], axis=1).astype(np.float32)
-    largest = [FIRST_REAL_CODE + len(vocabularies[name]) for name in CATEGORICAL]
-    return ItemFeatures(
-        codes=codes,
-        cardinalities=[*largest, *(len(edges[name]) + 1 for name in BUCKETED)],
-        dense=dense,
-        encoding=Encoding(vocabularies, edges, fitted.mean, fitted.deviation, columns.fill),
+    encoding = Encoding(vocabularies, edges, fitted.mean, fitted.deviation, columns.fill)
+    return ItemFeatures(codes, _cardinalities(encoding), dense, encoding)
+
+
+def _encode_plainly(
+    products: pa.Table, columns: Columns, edges: dict[str, list[float]]
+) -> ItemFeatures:
+    """As the workflow does: names by falling frequency, rare ones left out."""
+    vocabularies: dict[str, dict[str, int]] = {}
+    for name in CATEGORICAL:
+        counts = Counter(columns.names[name])
+        kept = sorted((n for n in counts if counts[n] >= RAREST), key=lambda n: (-counts[n], n))
+        vocabularies[name] = {value: FIRST_REAL_CODE + place for place, value in enumerate(kept)}
+    values = dict(zip(DENSE, (columns.log_price, columns.relative_price), strict=True))
+    encoding = Encoding(
+        vocabularies=vocabularies,
+        edges=edges,
+        mean={name: float(column.mean()) for name, column in values.items()},
+        deviation={name: float(column.std(ddof=1)) for name, column in values.items()},
+        fill=columns.fill,
     )
+    codes, dense = apply_encoding(encoding, products)
+    return ItemFeatures(codes, _cardinalities(encoding), dense, encoding)
+
+
+def _cardinalities(encoding: Encoding) -> list[int]:
+    named = [FIRST_REAL_CODE + len(encoding.vocabularies[name]) for name in CATEGORICAL]
+    return [*named, *(len(encoding.edges[name]) + 1 for name in BUCKETED)]
 
 
 def apply_encoding(

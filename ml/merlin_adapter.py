@@ -11,31 +11,24 @@ Faults of merlin-models 23.12 that are dealt with here, each with a regression t
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Dict, NamedTuple, cast  # noqa: UP035 - see _StackFields
+from typing import Any, Dict, cast  # noqa: UP035 - see _StackFields
 
 import torch
 from torch import Tensor, nn
 
-from ml.networks import DotWithMixtures, SlimDlrm
-
-LARGEST_INITIAL = 0.05
-
-
-class DlrmShape(NamedTuple):
-    """Sizes of a DLRM."""
-
-    continuous: int
-    fields: int
-    rows: int
-    """Rows of the one table that holds the values of all fields."""
-    dim: int
-    mixtures: int
-    bottom: tuple[int, ...]
-    """Hidden units of the bottom MLP, which ends in `dim`."""
-    top: tuple[int, ...]
-    dropout: float
+from ml.networks import (
+    LARGEST_INITIAL,
+    DotWithMixtures,
+    NetworkKind,
+    RankerShape,
+    SlimDcn,
+    SlimDlrm,
+    SlimMlp,
+    SlimWideDeep,
+    Trainable,
+)
 
 
 @contextmanager
@@ -50,47 +43,59 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def build_dlrm(shape: DlrmShape) -> nn.Module:
-    """Merlin's DLRMModel (Naumov et al. 2019), initialised and ready to train.
+def build_ranker(kind: NetworkKind, shape: RankerShape) -> Trainable:
+    """A network of Merlin's blocks, initialised and ready to train.
 
-    Its fields share one table and arrive together; see `dlrm_logits`.
+    Its fields share one table and arrive together.
     """
+    build, slim_copy = _BUILDERS[kind]
     with quiet():
-        import merlin.models.torch as mm
-        from merlin.models.torch.blocks.dlrm import InteractionBlock
-        from merlin.schema import ColumnSchema
-
-        model = _hooked(mm.DLRMModel)(
-            _dlrm_schema(shape),
-            dim=shape.dim,
-            bottom_block=mm.MLPBlock([*shape.bottom, shape.dim]),
-            top_block=mm.MLPBlock(list(shape.top), dropout=shape.dropout),
-            output_block=mm.BinaryOutput(ColumnSchema("label")),
-        )
-        table = _one(model, mm.EmbeddingTable)
-        table.seq_combiner, table.has_combiner = None, False  # keep the fields apart
-        block = model.first()
-        dot = DotWithMixtures(shape.fields + 1, shape.mixtures)
-        block.values[1] = InteractionBlock(_StackFields(), dot, prepend_agg=False)
+        model = build(shape)
         model.to(torch.float32)
-        dlrm_logits(
+        # the first batch gives Merlin's lazy layers their sizes
+        ranker_logits(
             model, torch.zeros(2, shape.continuous), torch.zeros(2, shape.fields, dtype=torch.long)
         )
     calm_embeddings(model)
-    return model
+    return Trainable(
+        model,
+        lambda dense, fields: ranker_logits(model, dense, fields),
+        lambda: slim_copy(model),
+    )
 
 
-def dlrm_logits(model: Any, dense: Tensor, fields: Tensor) -> Tensor:  # noqa: ANN401 - Merlin's
+def ranker_logits(model: Any, dense: Tensor, fields: Tensor) -> Tensor:  # noqa: ANN401 - Merlin's
     """Logits, (n,), before the sigmoid with which Merlin's BinaryOutput ends.
 
     dense: (n, continuous). fields: (n, fields), rows of the table.
     """
-    hidden = model.first()({"dense": dense, "fields": fields})
-    return model.last().values[0](hidden).squeeze(1)
+    *hidden_blocks, output = model.values
+    hidden: Any = {"dense": dense, "fields": fields}
+    for block in hidden_blocks:
+        hidden = block(hidden)
+    return output.values[0](hidden).squeeze(1)
 
 
-def slim_dlrm(model: Any) -> SlimDlrm:  # noqa: ANN401 - Merlin's
-    """A copy without Merlin that gives the same logits."""
+def _dlrm(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
+    """Merlin's DLRMModel (Naumov et al. 2019)."""
+    import merlin.models.torch as mm
+    from merlin.models.torch.blocks.dlrm import InteractionBlock
+
+    model = _hooked(mm.DLRMModel)(
+        _dlrm_schema(shape),
+        dim=shape.dim,
+        bottom_block=mm.MLPBlock([*shape.bottom, shape.dim]),
+        top_block=mm.MLPBlock(list(shape.top), dropout=shape.dropout),
+        output_block=_binary_output(),
+    )
+    table = _one(model, mm.EmbeddingTable)
+    table.seq_combiner, table.has_combiner = None, False  # keep the fields apart
+    dot = DotWithMixtures(shape.fields + 1, shape.mixtures)
+    model.first().values[1] = InteractionBlock(_StackFields(), dot, prepend_agg=False)
+    return model
+
+
+def _slim_dlrm(model: Any) -> SlimDlrm:  # noqa: ANN401 - Merlin's
     block, output = model.first(), model.last()
     branches = block.values[0].branches
     return SlimDlrm(
@@ -99,6 +104,83 @@ def slim_dlrm(model: Any) -> SlimDlrm:  # noqa: ANN401 - Merlin's
         dot=_copied(_one(block, DotWithMixtures)),
         top=nn.Sequential(*_plain(block.values[2]), *_plain(output.values[0])),
     )
+
+
+def _mlp(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
+    """Merlin's MLPBlock over all inputs."""
+    import merlin.models.torch as mm
+
+    return _hooked(mm.Model)(_JoinInputs(shape), _top(shape), _binary_output())
+
+
+def _slim_mlp(model: Any) -> SlimMlp:  # noqa: ANN401 - Merlin's
+    inputs, top, output = model.values
+    return SlimMlp(
+        _copied(_one(inputs, nn.Embedding)),
+        nn.Sequential(*_plain(top), *_plain(output.values[0])),
+    )
+
+
+def _dcn(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
+    """Merlin's DCNModel (Wang et al. 2021) with low-rank crosses, which DCNModel does not offer."""
+    import merlin.models.torch as mm
+    from merlin.models.torch.blocks.cross import CrossBlock
+
+    model = _hooked(mm.DCNModel)(
+        _dlrm_schema(shape),
+        depth=shape.crosses,
+        deep_block=_top(shape),
+        stacked=False,
+        input_block=_JoinInputs(shape),
+        output_block=_binary_output(),
+    )
+    narrow = mm.MLPBlock([shape.cross_rank], activation=cast(Any, None))
+    model.values[1].branches["cross"] = CrossBlock.with_low_rank(shape.crosses, narrow)
+    return model
+
+
+def _slim_dcn(model: Any) -> SlimDcn:  # noqa: ANN401 - Merlin's
+    inputs, branches = model.values[0], model.values[1].branches
+    return SlimDcn(
+        table=_copied(_one(inputs, nn.Embedding)),
+        crosses=[_plain(cross) for cross in branches["cross"].values],
+        deep=_plain(branches["deep"]),
+        output=_plain(model.last().values[0]),
+    )
+
+
+def _wide_deep(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
+    """Cheng et al. 2016, of Merlin's tables and MLPBlocks: Merlin's torch side has no such model.
+
+    The wide part takes every input, field and quantile of an input by a weight of its own.
+    """
+    import merlin.models.torch as mm
+    from merlin.models.torch.block import Block, ParallelBlock
+    from merlin.models.torch.transforms.agg import Concat, MaybeAgg
+
+    branches = {"deep": Block(_JoinInputs(shape), _top(shape)), "wide": _Wide(shape)}
+    return _hooked(mm.Model)(ParallelBlock(branches), MaybeAgg(Concat()), _binary_output())
+
+
+def _slim_wide_deep(model: Any) -> SlimWideDeep:  # noqa: ANN401 - Merlin's
+    branches = model.first().branches
+    inputs, deep = branches["deep"].values
+    wide = branches["wide"]
+    return SlimWideDeep(
+        table=_copied(_one(inputs, nn.Embedding)),
+        deep=_plain(deep),
+        wide_table=_copied(_one(wide, nn.Embedding)),
+        wide=nn.Sequential(_copied(_one(wide, nn.Linear))),
+        output=_plain(model.last().values[0]),
+    )
+
+
+_BUILDERS: dict[NetworkKind, tuple[Callable[[RankerShape], Any], Callable[[Any], nn.Module]]] = {
+    "dlrm": (_dlrm, _slim_dlrm),
+    "mlp": (_mlp, _slim_mlp),
+    "dcn": (_dcn, _slim_dcn),
+    "wide-deep": (_wide_deep, _slim_wide_deep),
+}
 
 
 def build_table(rows: int, dim: int) -> nn.Module:
@@ -143,6 +225,44 @@ class _StackFields(nn.Module):
         return torch.cat([inputs["continuous"].unsqueeze(1), inputs["fields"]], dim=1)
 
 
+class _JoinInputs(nn.Module):
+    """All inputs side by side: (n, width)."""
+
+    def __init__(self, shape: RankerShape) -> None:
+        super().__init__()
+        self.table = build_table(shape.rows, shape.dim)
+
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006 - as above
+        return torch.cat([inputs["dense"], self.table(inputs["fields"]).flatten(1)], dim=1)
+
+
+class _Wide(nn.Module):
+    """A linear model of all inputs: (n, 1)."""
+
+    def __init__(self, shape: RankerShape) -> None:
+        import merlin.models.torch as mm
+
+        super().__init__()
+        self.table = build_table(shape.rows, 1)
+        self.linear = mm.MLPBlock([1], activation=cast(Any, None))
+
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006 - as above
+        return self.linear(inputs["dense"]) + self.table(inputs["fields"]).sum(dim=1)
+
+
+def _top(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
+    import merlin.models.torch as mm
+
+    return mm.MLPBlock(list(shape.top), dropout=shape.dropout)
+
+
+def _binary_output() -> Any:  # noqa: ANN401 - Merlin's
+    import merlin.models.torch as mm
+    from merlin.schema import ColumnSchema
+
+    return mm.BinaryOutput(ColumnSchema("label"))
+
+
 def _hooked(model_class: Any) -> Any:  # noqa: ANN401 - Merlin's
     """The class with Lightning hooks that also work where an enum formats as its full name."""
 
@@ -156,7 +276,7 @@ def _hooked(model_class: Any) -> Any:  # noqa: ANN401 - Merlin's
     return Hooked
 
 
-def _dlrm_schema(shape: DlrmShape) -> Any:  # noqa: ANN401 - Merlin's
+def _dlrm_schema(shape: RankerShape) -> Any:  # noqa: ANN401 - Merlin's
     import merlin.dtypes as md
     from merlin.schema import ColumnSchema, Schema, Tags
 

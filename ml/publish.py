@@ -16,6 +16,7 @@ from ml.release import (
     SCHEMA_VERSION,
     Gate,
     Manifest,
+    Objective,
     ReleaseRejected,
     Snapshot,
     read_manifest,
@@ -38,6 +39,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     releases: Path
     """Folder of the tenant's releases."""
     parent_release_id: str | None = None
+    objective: Objective = "auto"
 
     @property
     def folder(self) -> Path:
@@ -57,7 +59,8 @@ def train_release(dataset: Path, destination: Destination, report: Report) -> di
             if not len(shop.log.ts):
                 return {"failed": "There are no events of known products yet."}
             parent = _parent_gate(destination)
-            trained = train_shop(shop, Cuts.of_log(shop.log), TrainConfig(), report, parent)
+            config = TrainConfig(objective=destination.objective)
+            trained = train_shop(shop, Cuts.of_log(shop.log), config, report, parent)
             publish(shop, trained, destination, report)
         gate = verify_release(destination.folder).metrics.gate
     except (DatasetRejected, ReleaseRejected) as error:
@@ -125,6 +128,7 @@ def _manifest(shop: Shop, trained: Trained, destination: Destination) -> Manifes
         metrics=trained.metrics,
         dense_features=list(DENSE_FEATURES),
         code_features=list(CODE_FEATURES),
+        objective=destination.objective,
         calibration=None if trained.ranker is None else trained.ranker.calibration,
         blend=trained.blend,
         files={},

@@ -1,39 +1,42 @@
 """The ranker: how likely a shopper is to choose each product of a candidate list."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from msgspec import Struct
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ml import metrics
 from ml.calibration import fit_calibration, honest_error, probabilities
-from ml.merlin_adapter import DlrmShape, build_dlrm, dlrm_logits, quiet, slim_dlrm
-from ml.networks import Ranker, RawInputs
+from ml.networks import NetworkKind, OneInput, Ranker, RankerShape, RawInputs, Trainable
 from ml.onnx_files import export_onnx
 from ml.quantiles import fit_quantiles
+from ml.ranking_batches import RankingRows, batches, ranking_loss, whole_loss
 from ml.release import Calibration
 from ml.serving.buckets import bucketise
+from ml.serving.candidate_features import DENSE_FEATURES
 from ml.serving.ranker import EDGES, NETWORK
+from ml.trainers import Trainer, builder
 
 ROWS_AT_ONCE = 8_192
-FEWEST_STEPS = 60
-"""In an epoch, if need be with smaller batches: with few steps a small shop's ranker stays raw."""
-RankerKind = Literal["dlrm"]
+RankerKind = NetworkKind | Literal["two-tower"]
+TWO_TOWER = DENSE_FEATURES.index("two-tower standardised")
 
 
 class RankerConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
     threads: int = 1
+    trainer: Trainer = "merlin"
     kind: RankerKind = "dlrm"
+    """"two-tower" orders by that source alone: nothing is trained, its score is calibrated."""
     epochs: int = 3
     """The learning rate falls towards zero over them."""
     patience: int = 2
-    """Epochs without a better NDCG on the held-out shoppers after which training stops."""
+    """Epochs without a lower loss on the held-out shoppers after which training stops."""
     groups_at_once: int = 32
     """At most."""
     negatives: int = 60
@@ -46,25 +49,14 @@ class RankerConfig(Struct, frozen=True, kw_only=True):
     bins: int = 32
     dim: int = 8
     mixtures: int = 8
+    crosses: int = 2
+    cross_rank: int = 32
     bottom: tuple[int, ...] = (64,)
     top: tuple[int, ...] = (64, 32)
 
 
 class NotEnoughData(Exception):
     """There is nothing to tell apart."""
-
-
-class RankingRows(Protocol):
-    """Candidate lists end to end; (n, F), (n, C), (n,) ascending, (n,) of 0 and 1."""
-
-    @property
-    def dense(self) -> NDArray[np.float32]: ...
-    @property
-    def codes(self) -> NDArray[np.integer]: ...
-    @property
-    def group(self) -> NDArray[np.integer]: ...
-    @property
-    def label(self) -> NDArray[np.float32]: ...
 
 
 class TrainedRanker(NamedTuple):
@@ -75,7 +67,7 @@ class TrainedRanker(NamedTuple):
     metrics: dict[str, float]
     """Of the held-out rows: ndcg@20, auc, grouped_auc, logloss, ece_before, ece."""
     curve: dict[str, list[float]]
-    """Per epoch: train_loss, valid_loss, valid_auc, valid_ndcg."""
+    """Per epoch: train_loss, valid_loss, valid_auc, valid_ndcg; one of `kept_epoch` was kept."""
 
     def logits(self, rows: RankingRows) -> NDArray[np.float32]:
         """(n,), higher is better."""
@@ -105,27 +97,18 @@ class TrainedRanker(NamedTuple):
         np.save(folder / EDGES, self.edges)
 
 
-class Trainable(NamedTuple):
-    """A network under training."""
-
-    module: nn.Module
-    logits: Callable[[Tensor, Tensor], Tensor]
-    """Standardised inputs (n, F) and rows of the fields' table (n, fields) to (n,)."""
-    slim: Callable[[], nn.Module]
-    """A copy in plain torch that takes the same two inputs."""
-
-
 def train_ranker(
     train: RankingRows,
     valid: RankingRows,
     config: RankerConfig,
     progress: Callable[[float, dict[str, float]], None],
 ) -> TrainedRanker:
-    """Fit on `train`, keep the epoch that orders `valid` best, calibrate on `valid`.
+    """Fit on `train`, keep the epoch of the lowest loss on `valid`, calibrate on `valid`.
 
     The loss is a softmax over each group's candidates (Cao et al. 2007, ICML) and a share of
-    cross-entropy. `valid` holds other shoppers. Equal seed and data give equal metrics on one
-    machine. Raises NotEnoughData where either set holds a single class.
+    cross-entropy; in groups of one, cross-entropy alone. `valid` holds other shoppers. Equal seed
+    and data give equal metrics on one machine, and nearly equal ones with either trainer. Raises
+    NotEnoughData where either set holds a single class.
     """
     for rows in (train, valid):
         if not 0 < rows.label.sum() < len(rows.label):
@@ -133,10 +116,14 @@ def train_ranker(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     edges = fit_quantiles(train.dense, config.bins)
-    inputs = _inputs(train, edges)
-    trainable = KINDS[config.kind](inputs, config)
-    with quiet():
-        network, curve = _fit(trainable, inputs, edges, train, valid, config, progress)
+    inputs = network_inputs(train, edges)
+    if config.kind == "two-tower":
+        network, curve = _untrained(inputs, valid, config)
+    else:
+        build = builder(config.trainer)
+        with build.quiet():
+            trainable = build.build_ranker(config.kind, network_shape(inputs, config))
+            network, curve = fit(trainable, inputs, edges, train, valid, config, progress)
     ranker = TrainedRanker(network, edges, Calibration(logits=[], probabilities=[]), {}, curve)
     logits = ranker.logits(valid)
     return ranker._replace(
@@ -144,28 +131,32 @@ def train_ranker(
     )
 
 
-def _dlrm(inputs: RawInputs, config: RankerConfig) -> Trainable:
-    features, bins = len(inputs.mean), inputs.bins
-    shape = DlrmShape(
+def kept_epoch(valid_loss: Sequence[float]) -> int:
+    """The epoch, from 0, whose network is kept: that of the lowest loss, the first of equals.
+
+    What follows it is overfitting: the order may still improve there, the probabilities, on which
+    promotion rests, do not.
+    """
+    return int(np.argmin(valid_loss))
+
+
+def network_shape(inputs: RawInputs, config: RankerConfig) -> RankerShape:
+    features = len(inputs.mean)
+    return RankerShape(
         continuous=features,
         fields=features + len(inputs.cardinality),
-        rows=features * bins + int(inputs.cardinality.sum()),
+        rows=features * inputs.bins + int(inputs.cardinality.sum()),
         dim=config.dim,
         mixtures=config.mixtures,
+        crosses=config.crosses,
+        cross_rank=config.cross_rank,
         bottom=config.bottom,
         top=config.top,
         dropout=config.dropout,
     )
-    model = build_dlrm(shape)
-    return Trainable(
-        model, lambda dense, fields: dlrm_logits(model, dense, fields), lambda: slim_dlrm(model)
-    )
 
 
-KINDS: dict[RankerKind, Callable[[RawInputs, RankerConfig], Trainable]] = {"dlrm": _dlrm}
-
-
-def _inputs(train: RankingRows, edges: NDArray[np.float32]) -> RawInputs:
+def network_inputs(train: RankingRows, edges: NDArray[np.float32]) -> RawInputs:
     # moments of the quantiles: nearly those of the rows, and no outlier moves them
     mean, scale = edges.mean(axis=1), edges.std(axis=1)
     cardinalities = [int(codes.max()) + 1 for codes in train.codes.T]
@@ -177,7 +168,7 @@ def _inputs(train: RankingRows, edges: NDArray[np.float32]) -> RawInputs:
     )
 
 
-def _fit(
+def fit(
     trainable: Trainable,
     inputs: RawInputs,
     edges: NDArray[np.float32],
@@ -186,19 +177,21 @@ def _fit(
     config: RankerConfig,
     progress: Callable[[float, dict[str, float]], None],
 ) -> tuple[Ranker, dict[str, list[float]]]:
-    """The best epoch's network, and the curve."""
-    buckets, valid_buckets = bucketise(train.dense, edges), bucketise(valid.dense, edges)
+    """The kept epoch's network, and the curve. Equal weights at the start give equal curves."""
+    buckets, valid_buckets = (bucketise(rows.dense, edges) for rows in (train, valid))
     optimizer = torch.optim.AdamW(
         trainable.module.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )
     rng = np.random.default_rng(config.seed)
-    names = ("train_loss", "valid_loss", "valid_auc", "valid_ndcg")
-    curve: dict[str, list[float]] = {name: [] for name in names}
+    curve: dict[str, list[float]] = {}
     best = trainable.slim()
     for epoch in range(config.epochs):
         losses: list[float] = []
+        torch.manual_seed(config.seed + epoch)  # taking a copy may draw random numbers
         trainable.module.train()
-        for done, batch in _batches(train, buckets, inputs, config, rng):
+        for done, batch in batches(
+            train, buckets, inputs, config.groups_at_once, config.negatives, rng
+        ):
             for parameters in optimizer.param_groups:
                 parameters["lr"] = config.learning_rate * (1.02 - (epoch + done) / config.epochs)
             loss = ranking_loss(
@@ -211,107 +204,45 @@ def _fit(
             progress((epoch + 0.9 * done) / config.epochs, {"loss": float(np.mean(losses[-50:]))})
         trainable.module.eval()
         scores = _predict(trainable.logits, inputs, valid, valid_buckets)
-        ndcg = metrics.grouped_ndcg(valid.label, scores, valid.group)
-        if ndcg > max(curve["valid_ndcg"], default=-1.0):
+        _note(curve, float(np.mean(losses)), scores, valid, config)
+        kept = kept_epoch(curve["valid_loss"])
+        if kept == epoch:
             best = trainable.slim()
-        figures = (
-            float(np.mean(losses)),
-            _whole_loss(scores, valid, config.pointwise),
-            metrics.auc(valid.label, scores),
-            ndcg,
-        )
-        for name, figure in zip(names, figures, strict=True):
-            curve[name].append(figure)
-        progress((epoch + 1) / config.epochs, {"loss": figures[0], "ndcg@20": ndcg})
-        if epoch - int(np.argmax(curve["valid_ndcg"])) >= config.patience:
+        figures = {"loss": curve["train_loss"][-1], "ndcg@20": curve["valid_ndcg"][-1]}
+        progress((epoch + 1) / config.epochs, figures)
+        if epoch - kept >= config.patience:
             break
-    progress(1.0, {"ndcg@20": max(curve["valid_ndcg"])})
+    progress(1.0, {"ndcg@20": curve["valid_ndcg"][kept_epoch(curve["valid_loss"])]})
     return Ranker(inputs, best).eval(), curve
 
 
-class Batch(NamedTuple):
-    """Whole groups of one step."""
-
-    dense: Tensor
-    """(n, F), standardised."""
-    fields: Tensor
-    """(n, fields)."""
-    label: Tensor
-    group: Tensor
-    """(n,), from 0 without a gap."""
-    weight: Tensor
-    """(n,): how many candidates the row stands for."""
+def _untrained(
+    inputs: RawInputs, valid: RankingRows, config: RankerConfig
+) -> tuple[Ranker, dict[str, list[float]]]:
+    """The two-tower's order within each list."""
+    network = Ranker(inputs, OneInput(TWO_TOWER)).eval()
+    curve: dict[str, list[float]] = {}
+    scores = inputs.standardise(torch.from_numpy(valid.dense))[:, TWO_TOWER].numpy()
+    _note(curve, float("nan"), scores, valid, config)
+    return network, curve
 
 
-def _batches(
-    train: RankingRows,
-    buckets: NDArray[np.uint8],
-    inputs: RawInputs,
+def _note(
+    curve: dict[str, list[float]],
+    train_loss: float,
+    scores: NDArray[np.float32],
+    valid: RankingRows,
     config: RankerConfig,
-    rng: np.random.Generator,
-) -> Iterator[tuple[float, Batch]]:
-    """One epoch: the share of it that will be done, and a batch."""
-    rows, weight = sample_negatives(train.group, train.label, config.negatives, rng)
-    starts = np.r_[0, np.flatnonzero(np.diff(train.group[rows])) + 1, len(rows)]
-    order = rng.permutation(len(starts) - 1)
-    at_once = max(2, min(config.groups_at_once, len(order) // FEWEST_STEPS))
-    for begin in range(0, len(order), at_once):
-        chosen = order[begin : begin + at_once]
-        lengths = starts[chosen + 1] - starts[chosen]
-        place = np.concatenate([np.arange(starts[g], starts[g + 1]) for g in chosen])
-        picked = rows[place]
-        dense = torch.from_numpy(train.dense[picked])
-        codes = torch.from_numpy(train.codes[picked].astype(np.int64))
-        yield (
-            min(1.0, (begin + len(chosen)) / len(order)),
-            Batch(
-                dense=inputs.standardise(dense),
-                fields=inputs.rows(torch.from_numpy(buckets[picked]), codes),
-                label=torch.from_numpy(train.label[picked]),
-                group=torch.from_numpy(np.repeat(np.arange(len(chosen)), lengths)),
-                weight=torch.from_numpy(weight[place]),
-            ),
-        )
-
-
-def sample_negatives(
-    group: NDArray[np.integer], label: NDArray[np.float32], most: int, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """All positives and at most `most` negatives of each group: their rows and weights.
-
-    Rows keep groups together; a negative weighs as many as it was drawn from, per draw.
-    """
-    key = np.where(label > 0.5, -1.0, rng.random(len(label)))
-    order = np.lexsort((key, group))
-    starts = np.r_[0, np.flatnonzero(np.diff(group)) + 1]
-    lengths = np.diff(np.r_[starts, len(group)])
-    positives = np.add.reduceat(label, starts).round().astype(np.int64)
-    place = np.arange(len(group)) - np.repeat(starts, lengths)
-    kept = order[place < np.repeat(positives + most, lengths)]
-    rate = np.maximum((lengths - positives) / most, 1.0)
-    weight = np.where(label > 0.5, 1.0, np.repeat(rate, lengths))
-    return kept, weight[kept].astype(np.float32)
-
-
-def ranking_loss(logits: Tensor, batch: Batch, pointwise: float) -> Tensor:
-    """Softmax over each group with a positive, averaged over them, plus cross-entropy of all rows.
-
-    A sampled negative stands for `weight` candidates in both.
-    """
-    groups = int(batch.group[-1]) + 1
-    lifted = logits + torch.log(batch.weight)
-    highest = torch.full((groups,), -torch.inf).scatter_reduce(
-        0, batch.group, lifted.detach(), "amax"
-    )
-    total = torch.zeros(groups).index_add(0, batch.group, torch.exp(lifted - highest[batch.group]))
-    surprise = (torch.log(total) + highest)[batch.group] - logits
-    positives = torch.zeros(groups).index_add(0, batch.group, batch.label)
-    listwise = (batch.label * surprise / positives.clamp(min=1)[batch.group]).sum()
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits(
-        logits, batch.label, weight=batch.weight, reduction="sum"
-    )
-    share = (positives > 0).sum().clamp(min=1)
-    return listwise / share + pointwise * cross_entropy / batch.weight.sum()
+) -> None:
+    """Add an epoch to the curve."""
+    figures = {
+        "train_loss": train_loss,
+        "valid_loss": whole_loss(scores, valid, config.pointwise),
+        "valid_auc": metrics.auc(valid.label, scores),
+        "valid_ndcg": metrics.grouped_ndcg(valid.label, scores, valid.group),
+    }
+    for name, figure in figures.items():
+        curve.setdefault(name, []).append(figure)
 
 
 def _predict(
@@ -329,20 +260,6 @@ def _predict(
             fields = inputs.rows(torch.from_numpy(buckets[part]), codes)
             found.append(logits(dense, fields).numpy())
     return np.concatenate(found)
-
-
-def _whole_loss(logits: NDArray[np.float32], rows: RankingRows, pointwise: float) -> float:
-    """`ranking_loss` over every row of a set."""
-    _, group = np.unique(rows.group, return_inverse=True)
-    nothing = torch.zeros(0)
-    batch = Batch(
-        nothing,
-        nothing,
-        torch.from_numpy(rows.label),
-        torch.from_numpy(group),
-        torch.ones(len(group)),
-    )
-    return ranking_loss(torch.from_numpy(logits), batch, pointwise).item()
 
 
 def _judged(valid: RankingRows, logits: NDArray[np.float32]) -> dict[str, float]:

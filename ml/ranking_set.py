@@ -12,10 +12,13 @@ from ml.serving.request import Mode
 from ml.serving.shopper import Shopper, ShopperBook
 from ml.serving.sources import merge_candidates, profile, source_scores
 from ml.serving.tables import Tables
+from ml.shop import Exposures
+from ml.statistics import was_refunded
 
 QueryVectors = Callable[[list[Shopper]], NDArray[np.float32]]
 LIST_LENGTH = 20
 SHOPPERS_AT_ONCE = 256
+MOST_SHOWN = 100
 
 
 class Truth(NamedTuple):
@@ -47,14 +50,23 @@ class Candidates(NamedTuple):
 
 
 def later_choices(
-    log: InteractionLog, start_s: int, end_s: int, kind: int, known_before: NDArray[np.bool_]
+    log: InteractionLog,
+    start_s: int,
+    end_s: int,
+    kind: int,
+    known_before: NDArray[np.bool_],
+    *,
+    kept: bool = False,
 ) -> Truth:
     """Products each shopper chose in [start_s, end_s) by an event of `kind`.
 
-    known_before: (shoppers,), who had a history at `start_s`; the others are left out.
+    known_before: (shoppers,), who had a history at `start_s`; the others are left out. kept: a
+    purchase that was refunded later in the window is no choice.
     """
     window = log.between(start_s, end_s)
     chosen = (window.kind == kind) & known_before[window.shopper]
+    if kept:
+        chosen &= ~was_refunded(window)
     pairs = np.unique(np.stack([window.shopper[chosen], window.item[chosen]], axis=1), axis=0)
     shoppers, starts = np.unique(pairs[:, 0], return_index=True)
     return Truth(shoppers.astype(np.int32), np.split(pairs[:, 1].astype(np.int32), starts[1:]))
@@ -76,12 +88,15 @@ def describe_candidates(
     query_vectors: QueryVectors,
     mode: Mode,
     progress: Callable[[float], None],
+    shown: Exposures | None = None,
 ) -> Candidates:
     """Run stages 1 to 3 short of the network for every shopper of `truth`.
 
     It calls what the engine calls, so that training sees what serving computes. Shoppers with
-    nothing to find in `mode` are left out.
+    nothing to find in `mode` are left out. shown: what they were shown meanwhile, which joins
+    their candidates; for teaching alone, as nobody knows it beforehand.
     """
+    by_shopper = None if shown is None else _by_shopper(shown)
     parts: list[tuple[NDArray, ...]] = []
     relevant: list[int] = []
     kept: list[int] = []
@@ -95,7 +110,8 @@ def describe_candidates(
                 wanted = np.setdiff1d(wanted, shopper.bought)
             if not wanted.size:
                 continue
-            found = _describe(tables, shopper, vector, mode)
+            mine = by_shopper.get(int(truth.shoppers[row])) if by_shopper else None
+            found = _describe(tables, shopper, vector, mode, mine)
             label = np.isin(found[2], wanted).astype(np.float32)
             group = np.full(len(label), len(kept), np.int32)
             parts.append((*found, group, label))
@@ -105,16 +121,51 @@ def describe_candidates(
     return _joined(parts, relevant, kept)
 
 
+class Shown(NamedTuple):
+    """What one shopper was shown: distinct products and the place of each, 0 where unknown."""
+
+    item: NDArray[np.int64]
+    slot: NDArray[np.int16]
+
+
+def _by_shopper(exposures: Exposures) -> dict[int, Shown]:
+    """The last MOST_SHOWN of each shopper.
+
+    Every second shopper's places are forgotten: a request does not know them either, and what
+    was shown must not be told from the rest by having a place.
+    """
+    order = np.argsort(exposures.shopper, kind="stable")
+    shoppers, starts = np.unique(exposures.shopper[order], return_index=True)
+    shown: dict[int, Shown] = {}
+    for shopper, rows in zip(shoppers.tolist(), np.split(order, starts[1:]), strict=True):
+        newest = rows[::-1]
+        items, first = np.unique(exposures.item[newest], return_index=True)
+        kept = np.argsort(first)[:MOST_SHOWN]
+        slots = exposures.slot[newest[first[kept]]]
+        shown[shopper] = Shown(items[kept].astype(np.int64), slots * np.int16(shopper % 2))
+    return shown
+
+
 def _describe(
-    tables: Tables, shopper: Shopper, vector: NDArray[np.float32], mode: Mode
+    tables: Tables,
+    shopper: Shopper,
+    vector: NDArray[np.float32],
+    mode: Mode,
+    shown: Shown | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     scores = source_scores(tables, shopper, profile(shopper), vector)
     allowed = np.ones(len(tables.product_ids), bool)
     if mode == "new":
         allowed[shopper.bought] = False
     candidates = merge_candidates(tables, scores, allowed, LIST_LENGTH)
+    slot = None
+    if shown is not None:
+        candidates = np.union1d(candidates, shown.item[allowed[shown.item]])
+        slot_of = np.zeros(len(allowed), np.int16)
+        slot_of[shown.item] = shown.slot
+        slot = slot_of[candidates]
     found = candidate_features(
-        tables, shopper, scores, candidates, tables.cut_s, repeat=mode == "repeat"
+        tables, shopper, scores, candidates, tables.cut_s, repeat=mode == "repeat", slot=slot
     )
     return found.dense, found.codes, candidates
 

@@ -8,10 +8,13 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
+Objective = Literal["auto", "click", "order", "net-revenue"]
+"""What a shop wants more of; auto is the strongest kind of event there is enough of."""
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 ENGINE_VERSION = 2
@@ -129,6 +132,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     metrics: Metrics
     dense_features: list[str]
     code_features: list[str]
+    objective: Objective = "auto"
+    """net-revenue: own models' lists are ordered by probability times `Tables.worth_cents`."""
     calibration: Calibration | None
     blend: Blend
     files: dict[str, FileEntry]

@@ -17,6 +17,7 @@ from ml.features import ItemFeatures
 from ml.interactions import InteractionLog
 from ml.serving.release import TowerInputs
 from ml.tower_samples import TowerSamples
+from ml.trainers import Trainer, builder
 
 if TYPE_CHECKING:
     from ml.towers import Towers
@@ -41,6 +42,7 @@ class TowerConfig(Struct, frozen=True, kw_only=True):
     """Samples in which the product's id is hidden, so that new products live from content."""
     held_out: int = 1000
     """Samples that measure recall and train nothing."""
+    trainer: Trainer = "merlin"
     threads: int = 1
     """More threads were ten times slower on a busy machine."""
 
@@ -83,7 +85,7 @@ def train_two_tower(
     samples = TowerSamples(log)
     share_of_all = 1.0 if warm_start is None else config.warm_share
     held, training = _split(samples, config, share_of_all, rng)
-    towers = Towers(items, n_markets, config.dim)
+    towers = Towers(items, n_markets, config.dim, builder(config.trainer))
     if warm_start is not None:
         towers.continue_from(warm_start.towers)
     optimizer = torch.optim.Adam(towers.parameters(), lr=config.learning_rate)

@@ -87,6 +87,7 @@ def fit_retriever(
         market_trends=statistics.market_trends(log, len(shop.markets), n_items, now_s),
         rebuy_rate=rebuy_rate,
         rebuy_days=rebuy_days,
+        return_rate=statistics.return_rates(log, n_items),
         co_purchase=co_purchase,
         ease=ease,
         content=catalogue.content,

@@ -10,6 +10,26 @@ from numpy.typing import NDArray
 from ml.dataset import Dataset
 from ml.interactions import KIND_INDEX, KIND_WEIGHT, InteractionLog
 
+SLOT = r'"(?:slot|position)"\s*:\s*(?P<slot>\d{1,9})\b'
+"""Where the context of an impression says at which place, from 1, the product was shown."""
+LAST_SLOT = 1000
+
+
+class Exposures(NamedTuple):
+    """What the shop showed, in the order of time; every array has shape (impressions,)."""
+
+    shopper: NDArray[np.int32]
+    item: NDArray[np.int32]
+    ts: NDArray[np.int64]
+    slot: NDArray[np.int16]
+    """Place on the page, from 1; 0 is unknown."""
+
+    def between(self, start_s: int, end_s: int) -> "Exposures":
+        """Impressions in [start_s, end_s)."""
+        first, last = np.searchsorted(self.ts, [start_s, end_s], side="left")
+        rows = slice(int(first), int(last))
+        return Exposures(self.shopper[rows], self.item[rows], self.ts[rows], self.slot[rows])
+
 
 class Shop(NamedTuple):
     """Positions in `product_ids` and `shopper_ids` are what every array of the shop refers to."""
@@ -25,6 +45,7 @@ class Shop(NamedTuple):
     log: InteractionLog
     unknown_events: int
     """Events left out because their product is not in the catalogue."""
+    exposures: Exposures
 
 
 def build_shop(dataset: Dataset) -> Shop:
@@ -59,6 +80,21 @@ def build_shop(dataset: Dataset) -> Shop:
         shopper_market=shopper_market,
         log=log,
         unknown_events=int((item < 0).sum()),
+        exposures=_exposures(events, log, order),
+    )
+
+
+def _exposures(events: pa.Table, log: InteractionLog, order: NDArray[np.intp]) -> Exposures:
+    """order: the row of `events` behind each event of the log."""
+    shown = log.kind == KIND_INDEX["impression"]
+    context = events["context"].take(order[shown])
+    found = pc.call_function("extract_regex", [context], pc.ExtractRegexOptions(SLOT))
+    slots = np.array([int(match["slot"]) if match else 0 for match in found.to_pylist()], np.int64)
+    return Exposures(
+        shopper=log.shopper[shown],
+        item=log.item[shown],
+        ts=log.ts[shown],
+        slot=np.minimum(slots, LAST_SLOT).astype(np.int16),
     )
 
 

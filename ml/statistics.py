@@ -13,6 +13,7 @@ from ml.serving.tables import TREND_HALF_LIVES_DAYS
 DAY_S = 86_400
 CATEGORY_SEPARATOR = ">"
 REBUY_PRIOR_BUYERS = 10.0
+RETURN_PRIOR_PURCHASES = 20.0
 SOONEST_REBUY_S = DAY_S // 2
 
 
@@ -132,6 +133,34 @@ def rebuying(log: InteractionLog, n_items: int) -> tuple[NDArray[np.float32], ND
     mean = rebuyers.sum() / max(buyers.sum(), 1)
     rate = (rebuyers + REBUY_PRIOR_BUYERS * mean) / (buyers + REBUY_PRIOR_BUYERS)
     return rate.astype(np.float32), _median_by_item(items, gaps, n_items)
+
+
+def return_rates(log: InteractionLog, n_items: int) -> NDArray[np.float32]:
+    """Refunds per purchase of each product, leaning on the shop's own rate: (items,), at most 1."""
+    bought = np.bincount(log.item[log.kind == KIND_INDEX["purchase"]], minlength=n_items)
+    returned = np.bincount(log.item[log.kind == KIND_INDEX["refund"]], minlength=n_items)
+    usual = min(1.0, returned.sum() / max(bought.sum(), 1))
+    rate = (returned + RETURN_PRIOR_PURCHASES * usual) / (bought + RETURN_PRIOR_PURCHASES)
+    return np.minimum(rate, 1.0).astype(np.float32)
+
+
+def was_refunded(log: InteractionLog) -> NDArray[np.bool_]:
+    """Which purchases of a log the shopper gave back later in it: (events,).
+
+    A refund takes back the last purchase of the product before it that is still kept.
+    """
+    purchase, refund = KIND_INDEX["purchase"], KIND_INDEX["refund"]
+    taken_back = np.zeros(len(log.ts), bool)
+    concerned = np.isin(log.item, log.item[log.kind == refund])
+    concerned &= np.isin(log.kind, (purchase, refund))
+    kept: dict[tuple[int, int], list[int]] = {}
+    for row in np.flatnonzero(concerned):
+        mine = kept.setdefault((int(log.shopper[row]), int(log.item[row])), [])
+        if log.kind[row] == purchase:
+            mine.append(int(row))
+        elif mine:
+            taken_back[mine.pop()] = True
+    return taken_back
 
 
 def _median_by_item(

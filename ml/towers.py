@@ -1,4 +1,4 @@
-"""The networks of the two towers: embedding tables and MLP blocks of merlin-models."""
+"""The networks of the two towers, of the trainer's embedding tables and MLPs."""
 
 import copy
 from pathlib import Path
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ml.features import ItemFeatures
 from ml.interactions import KINDS
-from ml.merlin_adapter import build_mlp, build_table, slim
 from ml.onnx_files import export_onnx
 from ml.serving.release import TOWER_HISTORY, TowerInputs
+from ml.trainers import Builder
 
 CODE_DIM = 16
 CONTEXT_DIM = 8
@@ -26,15 +26,15 @@ ITEMS_AT_ONCE = 8192
 class QueryTower(nn.Module):
     """Recent products pooled by kind and age, with context: one vector per shopper."""
 
-    def __init__(self, n_items: int, n_markets: int, dim: int) -> None:
+    def __init__(self, n_items: int, n_markets: int, dim: int, build: Builder) -> None:
         super().__init__()
-        self.item_id = build_table(n_items + 1, dim)
-        self.hour = build_table(HOURS, CONTEXT_DIM)
-        self.weekday = build_table(WEEKDAYS, CONTEXT_DIM)
-        self.market = build_table(n_markets, CONTEXT_DIM)
+        self.item_id = build.build_table(n_items + 1, dim)
+        self.hour = build.build_table(HOURS, CONTEXT_DIM)
+        self.weekday = build.build_table(WEEKDAYS, CONTEXT_DIM)
+        self.market = build.build_table(n_markets, CONTEXT_DIM)
         self.kind_weight = nn.Parameter(torch.zeros(len(KINDS)))
         self.age_weight = nn.Parameter(torch.tensor(0.5))
-        self.mlp = build_mlp(dim + 3 * CONTEXT_DIM, HIDDEN, dim)
+        self.mlp = build.build_mlp(dim + 3 * CONTEXT_DIM, HIDDEN, dim)
 
     def forward(
         self, recent_items: Tensor, recent_ages: Tensor, recent_kinds: Tensor, context: Tensor
@@ -56,12 +56,15 @@ class QueryTower(nn.Module):
 class Towers(nn.Module):
     """Both towers share the embedding of product ids; position 0 of it is padding and unknown."""
 
-    def __init__(self, items: ItemFeatures, n_markets: int, dim: int) -> None:
+    def __init__(self, items: ItemFeatures, n_markets: int, dim: int, build: Builder) -> None:
         super().__init__()
-        self.query = QueryTower(len(items.codes), n_markets, dim)
-        self.codes = nn.ModuleList(build_table(size, CODE_DIM) for size in items.cardinalities)
+        self._build = build
+        self.query = QueryTower(len(items.codes), n_markets, dim, build)
+        self.codes = nn.ModuleList(
+            build.build_table(size, CODE_DIM) for size in items.cardinalities
+        )
         width = dim + CODE_DIM * len(items.cardinalities) + items.dense.shape[1]
-        self.item_mlp = build_mlp(width, HIDDEN, dim)
+        self.item_mlp = build.build_mlp(width, HIDDEN, dim)
         self._item_codes = torch.from_numpy(items.codes.astype(np.int64))
         self._item_dense = torch.from_numpy(items.dense)
 
@@ -89,10 +92,10 @@ class Towers(nn.Module):
         return self.query(**{name: torch.from_numpy(a) for name, a in inputs.items()}).numpy()
 
     def export_query(self, path: Path) -> None:
-        """ONNX of the query tower, any batch size; Merlin's blocks leave as plain layers."""
+        """ONNX of the query tower, any batch size; blocks leave as plain layers."""
         plain = copy.deepcopy(self.query).eval()
         for name, block in self.query.named_children():
-            setattr(plain, name, slim(block))
+            setattr(plain, name, self._build.slim(block))
         shape = (2, TOWER_HISTORY)
         example = {
             "recent_items": torch.ones(shape, dtype=torch.int64),

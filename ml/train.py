@@ -9,7 +9,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-import numpy as np
 from msgspec import Struct, structs
 
 from ml import gate, statistics
@@ -23,16 +22,18 @@ from ml.comparison import (
     quality_of_source,
 )
 from ml.features import encode_catalogue
+from ml.objective import target_of
 from ml.progress import Report, part
-from ml.ranking import RankerConfig, TrainedRanker, train_ranker
+from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
 from ml.ranking_set import split_shoppers
-from ml.release import Blend, Gate, Metrics
+from ml.release import Blend, Gate, Metrics, Objective
 from ml.retrieval import TowerConfig
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
 from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
 from ml.shop import Shop
+from ml.trainers import Trainer
 from ml.windows import (
     MODES,
     Cuts,
@@ -40,7 +41,6 @@ from ml.windows import (
     Window,
     Windowing,
     describe_windows,
-    objective,
     what_is_lacking,
 )
 
@@ -50,10 +50,19 @@ HELD_OUT = 0.15
 
 class TrainConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
+    objective: Objective = "auto"
     most_shoppers: int = 3_000
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+
+    def with_models(self, kind: RankerKind, trainer: Trainer) -> "TrainConfig":
+        """Another kind of ranker, and both networks by `trainer`."""
+        return structs.replace(
+            self,
+            towers=structs.replace(self.towers, trainer=trainer),
+            ranker=structs.replace(self.ranker, kind=kind, trainer=trainer),
+        )
 
     def with_seed(self, seed: int) -> "TrainConfig":
         """One seed for everything that draws."""
@@ -82,14 +91,15 @@ def train_shop(
     verdict on the release in service, whose models new ones must not be worse than.
     """
     how = Windowing(
-        kind=objective(shop.log),
+        kind=target_of(config.objective, shop.log),
         most_shoppers=config.most_shoppers,
         seed=config.seed,
         towers=config.towers,
     )
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
-    catalogue = describe_catalogue(shop, deep=not lacking, report=report)
+    trainer = None if lacking else config.towers.trainer
+    catalogue = describe_catalogue(shop, trainer, report)
     clock.lap("features")
     if lacking:
         return _without_models(shop, catalogue, cuts, how, lacking, report)
@@ -133,7 +143,8 @@ class Clock:
         self._since = now
 
 
-def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
+def describe_catalogue(shop: Shop, trainer: Trainer | None, report: Report) -> Catalogue:
+    """With what the item tower sees where a `trainer` will train one."""
     report("features", 0.0, {})
     products = shop.products
     content = content_neighbours(products)
@@ -142,7 +153,7 @@ def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
         codes=statistics.catalogue_codes(products),
         log_price=statistics.log_prices(products),
         content=content,
-        features=encode_catalogue(products) if deep else None,
+        features=encode_catalogue(products, trainer) if trainer else None,
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue
@@ -156,17 +167,25 @@ def _blend(windows: list[Window]) -> Blend:
 
 
 def _fit(windows: list[Window], config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
-    """Takes over `windows` and lets go of them: beside their copies they would be the peak."""
+    """Takes over `windows` and lets go of them: beside their copies they would be the peak.
+
+    The held-out shoppers' lists are those that are served.
+    """
     parts = [window.of(mode) for window in windows for mode in MODES]
+    taught = [c for window in windows for c in window.taught or (window.new, window.repeat)]
+    more = any(window.taught for window in windows)
     windows.clear()
     kept, held = split_shoppers(parts, HELD_OUT, config.seed)
+    if more:
+        kept, _ = split_shoppers(taught, HELD_OUT, config.seed)
     parts.clear()
+    taught.clear()
     return train_ranker(kept, held, config.ranker, report)
 
 
 def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
-    """The configuration with as many epochs as the judged ranker was best after."""
-    epochs = int(np.argmax(judged.curve["valid_ndcg"])) + 1
+    """The configuration with as many epochs as were kept of the judged ranker."""
+    epochs = kept_epoch(judged.curve["valid_loss"]) + 1
     return structs.replace(config, ranker=structs.replace(config.ranker, epochs=epochs))
 
 

@@ -5,7 +5,6 @@ learned before that window, so nothing is ever described by what it had still to
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,14 +13,15 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ml.allocation import choose_allocation
-from ml.interactions import KIND_INDEX, InteractionLog
+from ml.interactions import InteractionLog
+from ml.objective import Target
 from ml.progress import Report, part
 from ml.ranking_set import Candidates, Truth, describe_candidates, later_choices, sample_truth
 from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.request import Mode
 from ml.serving.shopper import ShopperBook
-from ml.shop import Shop
+from ml.shop import Exposures, Shop
 
 DAY_S = 86_400
 MODES: tuple[Mode, Mode] = ("new", "repeat")
@@ -32,7 +32,6 @@ MOST_LEARNING = 3
 FEWEST_EVENTS = 5_000
 FEWEST_CHOOSERS = 100
 """Shoppers in the windows that train and judge a ranker."""
-OBJECTIVES = ("purchase", "add_to_cart", "click", "view")
 
 
 class Cuts(NamedTuple):
@@ -73,8 +72,8 @@ class Cuts(NamedTuple):
 class Windowing(Struct, frozen=True, kw_only=True):
     """How windows are described."""
 
-    kind: int
-    """Event that counts as a choice: position in KINDS."""
+    kind: Target
+    """What counts as a choice."""
     most_shoppers: int
     seed: int
     towers: TowerConfig
@@ -85,6 +84,8 @@ class Window(NamedTuple):
 
     new: Candidates
     repeat: Candidates
+    taught: list[Candidates] | None = None
+    """Both with what was shown in the window, where impressions were recorded."""
 
     def of(self, mode: Mode) -> Candidates:
         return self.new if mode == "new" else self.repeat
@@ -99,15 +100,7 @@ class JudgingWindow(NamedTuple):
     truth: Truth
 
 
-def objective(log: InteractionLog) -> int:
-    """The strongest kind of event the shop has enough of; the last one where it has none."""
-    for name in OBJECTIVES:
-        if np.count_nonzero(log.kind == KIND_INDEX[name]) >= FEWEST_EVENTS // 2:
-            return KIND_INDEX[name]
-    return KIND_INDEX[OBJECTIVES[0]]
-
-
-def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: int, n_shoppers: int) -> str:
+def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: Target, n_shoppers: int) -> str:
     """Why no network is trained, in words; empty where there is enough."""
     if len(log.ts) < FEWEST_EVENTS:
         return f"Only {len(log.ts):,} events of known products; own models need {FEWEST_EVENTS:,}."
@@ -122,11 +115,11 @@ def what_is_lacking(log: InteractionLog, cuts: Cuts, kind: int, n_shoppers: int)
     return ""
 
 
-def choices(log: InteractionLog, start_s: int, end_s: int, kind: int, n_shoppers: int) -> Truth:
+def choices(log: InteractionLog, start_s: int, end_s: int, kind: Target, n_shoppers: int) -> Truth:
     """Of shoppers who were known at `start_s`."""
     known: NDArray[np.bool_] = np.zeros(n_shoppers, bool)
     known[log.before(start_s).shopper] = True
-    return later_choices(log, start_s, end_s, kind, known)
+    return later_choices(log, start_s, end_s, kind.event, known, kept=kind.kept)
 
 
 def describe_windows(
@@ -186,20 +179,23 @@ def describe_window(
     book = ShopperBook(shop.log.before(start_s), len(shop.shopper_ids), start_s)
     everybody = choices(shop.log, start_s, end_s, how.kind, len(shop.shopper_ids))
     truth = sample_truth(everybody, how.most_shoppers, how.seed)
-    new, repeat = (
-        describe_candidates(
+    shown = shop.exposures.between(start_s, end_s)
+    steps = 4 if len(shown.ts) else 2
+
+    def described(mode: Mode, step: int, shown: Exposures | None) -> Candidates:
+        return describe_candidates(
             retriever.tables,
             book,
             shop.shopper_market,
             truth,
             retriever.query_vectors,
             mode,
-            partial(_half_of, progress, half),
+            lambda fraction: progress((step + fraction) / steps),
+            shown,
         )
-        for half, mode in enumerate(MODES)
-    )
-    return JudgingWindow(Window(new, repeat), retriever, book, truth)
 
-
-def _half_of(progress: Callable[[float], None], half: int, fraction: float) -> None:
-    progress((half + fraction) / 2)
+    new, repeat = (described(mode, step, None) for step, mode in enumerate(MODES))
+    taught = None
+    if len(shown.ts):
+        taught = [described(mode, step, shown) for step, mode in enumerate(MODES, start=2)]
+    return JudgingWindow(Window(new, repeat, taught), retriever, book, truth)

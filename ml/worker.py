@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -39,12 +40,14 @@ def train_task(
     dataset: str,
     releases: str,
     parent_release: str | None = None,
+    objective: str = "auto",
 ) -> None:
     """Train one tenant and report to the backend. Run twice, it answers twice with one release.
 
     The framework is imported here and not above: it takes seconds and does not survive a fork.
     """
     from ml.publish import Destination, train_release
+    from ml.release import Objective
 
     def progress(stage: str, fraction: float, detail: dict[str, float]) -> None:
         _reply("training.progress", tenant_id, job_id, stage, fraction, detail)
@@ -54,6 +57,7 @@ def train_task(
         release_id=job_id,
         releases=Path(releases),
         parent_release_id=parent_release,
+        objective=msgspec.convert(objective, Objective),
     )
     try:
         outcome = train_release(Path(dataset), destination, progress)

@@ -90,6 +90,7 @@ def model(row: queries.ReleaseRow) -> Model:
         verdict=row.verdict,
         serving=row.serving,
         parent_release_id=row.parent_release_id,
+        objective=row.objective,
         metrics=Headline(
             shoppers=gate.shoppers,
             baseline=gate.baseline,

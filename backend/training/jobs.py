@@ -16,6 +16,7 @@ from backend.tenancy import TenantId, tenant_connection
 from backend.training import queries
 from backend.training.export import export_dataset
 from backend.training.schemas import TrainingJob, TrainingJobList
+from ml.release import Objective
 
 LISTED = 50
 NOT_QUEUED = "The queue does not answer, so the training could not be started."
@@ -32,11 +33,21 @@ class Queue(Protocol):
 
 
 async def request_training(
-    pool: Pool, queue: Queue, tenant_id: TenantId, requested_by: str
+    pool: Pool,
+    queue: Queue,
+    tenant_id: TenantId,
+    requested_by: str,
+    objective: Objective | None = None,
 ) -> TrainingJob:
-    """Queue a training. Raises TrainingRunning while another one is queued or runs."""
+    """Queue a training. Raises TrainingRunning while another one is queued or runs.
+
+    objective: for this training and later ones; None is what the shop chose before. It is kept
+    only where the training could be queued.
+    """
     job_id = str(ULID())
     async with tenant_connection(pool, tenant_id) as conn:
+        if objective is not None:
+            await queries.remember_objective(conn, objective)
         if not await queries.insert_job(conn, job_id, requested_by):
             raise TrainingRunning("a training of this shop is queued or running already")
         job = await queries.job(conn, job_id)
@@ -65,6 +76,7 @@ async def start_training(
         if not await queries.begin_export(conn, job_id):
             return
         in_service = await queries.serving(conn)
+        job = await queries.job(conn, job_id)
     dataset = dataset_folder(object_store, tenant_id, job_id)
     async with tenant_connection(pool, tenant_id) as conn:
         events = await export_dataset(conn, dataset)
@@ -79,6 +91,7 @@ async def start_training(
             "dataset": str(dataset.resolve()),
             "releases": str(object_path(object_store, "releases", str(tenant_id)).resolve()),
             "parent_release": in_service.release_id if in_service else None,
+            "objective": job.objective if job else "auto",
         },
         queue=TRAIN_QUEUE,
     )

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from backend.db import Connection, row_to, rows_to
 from backend.training.schemas import Serving, TrainingJob
-from ml.release import Manifest, Metrics
+from ml.release import Manifest, Metrics, Objective
 
-JOB_COLUMNS = """job_id, state, requested_by, stage, progress, detail, reason, release_id,
-    created_at, started_at, heartbeat_at, finished_at"""
+JOB_COLUMNS = """job_id, state, requested_by, objective, stage, progress, detail, reason,
+    release_id, created_at, started_at, heartbeat_at, finished_at"""
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
@@ -19,6 +19,7 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     passed: bool
     verdict: str
     parent_release_id: str | None
+    objective: Objective
     metrics: Metrics
     serving: bool
 
@@ -35,11 +36,23 @@ class TrainingNeed(Struct, frozen=True, kw_only=True):
     last_events: int = 0
 
 
+async def remember_objective(conn: Connection, objective: Objective) -> None:
+    """For this tenant's trainings from now on."""
+    await conn.execute(
+        """
+        INSERT INTO training_setting (objective) VALUES ($1)
+        ON CONFLICT (tenant_id) DO UPDATE SET objective = excluded.objective
+        """,
+        objective,
+    )
+
+
 async def insert_job(conn: Connection, job_id: str, requested_by: str) -> bool:
     """False when a job of this tenant is queued or running."""
     status = await conn.execute(
         """
-        INSERT INTO training_job (job_id, requested_by) VALUES ($1, $2)
+        INSERT INTO training_job (job_id, requested_by, objective)
+        VALUES ($1, $2, coalesce((SELECT objective FROM training_setting), 'auto'))
         ON CONFLICT (tenant_id) WHERE state IN ('queued', 'exporting', 'training') DO NOTHING
         """,
         job_id,
@@ -177,8 +190,9 @@ async def insert_release(conn: Connection, manifest: Manifest) -> None:
     gate = manifest.metrics.gate
     await conn.execute(
         """
-        INSERT INTO release (release_id, champion, verdict, passed, metrics, parent_release_id)
-        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+        INSERT INTO release
+            (release_id, champion, verdict, passed, metrics, parent_release_id, objective)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING
         """,
         manifest.release_id,
         gate.champion,
@@ -186,13 +200,15 @@ async def insert_release(conn: Connection, manifest: Manifest) -> None:
         gate.passed,
         manifest.metrics,
         manifest.parent_release_id,
+        manifest.objective,
     )
 
 
 async def releases(conn: Connection, limit: int) -> list[ReleaseRow]:
     records = await conn.fetch(
         """
-        SELECT release_id, created_at, champion, passed, verdict, parent_release_id, metrics,
+        SELECT release_id, created_at, champion, passed, verdict, parent_release_id,
+               objective, metrics,
                EXISTS (SELECT 1 FROM serving s WHERE s.release_id = r.release_id) AS serving
         FROM release r ORDER BY created_at DESC, release_id DESC LIMIT $1
         """,

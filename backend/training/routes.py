@@ -4,14 +4,20 @@ from celery import Celery
 from litestar import Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from backend.auth.caller import Caller, requires
 from backend.cache import Redis
 from backend.db import Pool
 from backend.settings import Settings
 from backend.training import activation, jobs
-from backend.training.schemas import ModelList, Serving, TrainingJob, TrainingJobList
+from backend.training.schemas import (
+    ModelList,
+    Serving,
+    TrainingJob,
+    TrainingJobList,
+    TrainingWish,
+)
 
 
 async def provide_queue(state: State) -> Celery:
@@ -30,10 +36,14 @@ async def list_models(caller: NamedDependency[Caller], pool: NamedDependency[Poo
 
 @post("/train", guards=[requires("models")], status_code=202)
 async def train(
-    caller: NamedDependency[Caller], pool: NamedDependency[Pool], queue: NamedDependency[Celery]
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    queue: NamedDependency[Celery],
+    data: JSONBody[TrainingWish | None] = None,
 ) -> TrainingJob:
-    """Train this shop's own models. 409 while a training is queued or runs."""
-    return await jobs.request_training(pool, queue, caller.tenant_id, "api")
+    """Train this shop's own models, for what it wants more of. 409 while a training runs."""
+    objective = data.objective if data else None
+    return await jobs.request_training(pool, queue, caller.tenant_id, "api", objective)
 
 
 @get("/jobs", guards=[requires("models")])

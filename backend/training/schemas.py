@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ml.release import Score
+from ml.release import Objective, Score
 
 
 class TrainingOutcome(Struct, frozen=True, kw_only=True):
@@ -32,6 +32,22 @@ class Headline(Struct, frozen=True, kw_only=True):
     scores: list[Score]
 
 
+ObjectiveOf = Annotated[
+    Objective,
+    Meta(
+        description="What the models were asked for more of: clicks, orders that are kept, or "
+        "revenue after returns. auto: the strongest kind of event there is enough of"
+    ),
+]
+
+
+class TrainingWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    objective: Annotated[
+        Objective | None,
+        Meta(description="Kept for later trainings too; absent: as the shop chose before"),
+    ] = None
+
+
 class Model(Struct, frozen=True, kw_only=True):
     """One release."""
 
@@ -42,6 +58,7 @@ class Model(Struct, frozen=True, kw_only=True):
     verdict: Annotated[str, Meta(description="The gate's decision as one plain sentence")]
     serving: bool
     parent_release_id: str | None
+    objective: ObjectiveOf
     metrics: Headline
 
 
@@ -55,6 +72,7 @@ class TrainingJob(Struct, frozen=True, kw_only=True):
     job_id: str
     state: Annotated[str, Meta(examples=["queued", "exporting", "training", "succeeded", "failed"])]
     requested_by: str
+    objective: ObjectiveOf
     stage: Annotated[str | None, Meta(description="What it is doing now")]
     progress: Annotated[float, Meta(ge=0, le=1, description="How much of the stage is done")]
     detail: Annotated[

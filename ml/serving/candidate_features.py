@@ -42,6 +42,7 @@ DENSE_FEATURES = (
     "days since seen",
     "seen and not bought",
     "repeat mode",
+    "exposure slot",
 )
 CODE_FEATURES = ("department", "category", "brand")
 
@@ -61,10 +62,12 @@ def candidate_features(
     now_s: float,
     *,
     repeat: bool,
+    slot: NDArray[np.int16] | None = None,
 ) -> CandidateFeatures:
     """Describe `candidates` (positions) to the ranker.
 
-    scores: (sources, items) of `source_scores`, before anything was masked.
+    scores: (sources, items) of `source_scores`, before anything was masked. slot: (candidates,),
+    where each was shown, for training alone: a request is asked before anything is shown.
     """
     found = scores[:, candidates]
     columns = [
@@ -76,6 +79,7 @@ def candidate_features(
         *_activity_columns(shopper, len(candidates)),
         *_personal_columns(tables, shopper, candidates),
         np.full(len(candidates), float(repeat), np.float32),
+        np.zeros(len(candidates), np.float32) if slot is None else np.log1p(slot, dtype=np.float32),
     ]
     dense = np.stack(columns).astype(np.float32, copy=False).T
     codes = np.stack(

@@ -77,7 +77,8 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         candidates = merge_candidates(release.tables, scores, allowed, request.limit)
         probability = _scored(release, request, shopper, scores, candidates, rung)
     watch.lap("score")
-    chosen, final = _ordered(release, request, candidates, probability)
+    worth = release.worth_cents if rung == OWN_MODELS else None
+    chosen, final = _ordered(release, request, candidates, probability, worth)
     reasons = why(release.tables, shopper, interest, scores, chosen)
     watch.lap("order")
     items = [
@@ -164,12 +165,15 @@ def _ordered(
     request: EngineRequest,
     candidates: NDArray[np.int64],
     scores: NDArray[np.float32],
+    worth: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """worth: (items,), weighs the scores of calibrated models."""
     promoted = np.zeros(len(candidates), bool)
     if request.promoted:
         known = [release.index[p] for p in request.promoted if p in release.index]
         promoted = np.isin(candidates, known)
-    rows, final = order(scores, promoted, request.promotion_threshold, request.limit)
+    mine = None if worth is None else worth[candidates]
+    rows, final = order(scores, promoted, request.promotion_threshold, request.limit, mine)
     return candidates[rows], final
 
 

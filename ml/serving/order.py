@@ -9,13 +9,17 @@ def order(
     promoted: NDArray[np.bool_],
     threshold: float,
     limit: int,
+    worth: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Best `limit` positions and their scores; a promoted one scored >= `threshold` counts 1.0.
 
-    scores: (candidates,) in [0, 1]. promoted: (candidates,). Promoted products keep their order
-    among themselves. Ties break on position, so equal inputs give equal output.
+    scores: (candidates,) in [0, 1]. promoted: (candidates,). worth: (candidates,), with which best
+    means the most of score times worth, while the scores stay what they are. Promoted products
+    keep their order among themselves. Ties break on position, so equal inputs give equal output.
     """
     lifted = promoted & (scores >= threshold)
     final = np.where(lifted, np.float32(1.0), scores)
-    chosen = np.lexsort((np.arange(len(scores)), -scores, -final))[:limit]
+    value = scores if worth is None else scores * worth
+    first = final if worth is None else lifted
+    chosen = np.lexsort((np.arange(len(scores)), -value, -first.astype(np.float32)))[:limit]
     return chosen, final[chosen]

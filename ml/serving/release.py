@@ -38,6 +38,8 @@ class LoadedRelease:
         self.tables = tables
         self.nbytes = nbytes
         self.index = position_index(tables.product_ids)
+        self.worth_cents = tables.worth_cents() if manifest.objective == "net-revenue" else None
+        """(items,) where lists are ordered by expected net revenue."""
         self.market_index = {market: row for row, market in enumerate(tables.markets)}
         self._query_tower = query_tower
         self._ranker = ranker

@@ -49,6 +49,8 @@ class Tables(NamedTuple):
     """Share of buyers who bought the product again, shrunk towards the shop's mean."""
     rebuy_days: NDArray[np.float32]
     """Median days between two purchases of the product by one shopper."""
+    return_rate: NDArray[np.float32]
+    """Refunds per purchase, shrunk towards the shop's mean."""
     co_purchase: Neighbours
     ease: Neighbours
     content: Neighbours
@@ -56,6 +58,13 @@ class Tables(NamedTuple):
     """How many products each source may put forward: see `ml.allocation`."""
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
+
+    def worth_cents(self) -> NDArray[np.float32]:
+        """What one order of each product leaves after returns; a usual price where unknown."""
+        known = self.log_price[~np.isnan(self.log_price)]
+        usual = float(np.median(known)) if known.size else 0.0
+        price = np.where(np.isnan(self.log_price), self.category_log_price, self.log_price)
+        return (np.exp(np.nan_to_num(price, nan=usual)) * (1 - self.return_rate)).astype(np.float32)
 
 
 def position_index(product_ids: list[str]) -> dict[str, int]:

@@ -51,6 +51,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         seen,
         tables.rebuy_rate,
         tables.rebuy_days,
+        tables.return_rate,
     ]
     np.save(folder / "item_features.npy", np.stack(features, axis=1).astype(np.float64))
     np.save(folder / "item_vectors.npy", tables.item_vectors)
@@ -80,7 +81,7 @@ def load_tables(folder: Path) -> Tables:
             _neighbours(arrays[f"{name}_item"], arrays[f"{name}_weight"], n)
             for name in ("co_purchase", "ease", "content")
         )
-    for name, array, width in (("codes", codes, 3), ("features", features, 5)):
+    for name, array, width in (("codes", codes, 3), ("features", features, 6)):
         if array.shape != (n, width):
             raise ReleaseRejected(f"item_{name}.npy has shape {array.shape}, not {(n, width)}")
     if vectors.ndim != 2 or len(vectors) != n or not np.isfinite(vectors).all():
@@ -102,6 +103,7 @@ def load_tables(folder: Path) -> Tables:
         market_trends=_floats(popularity.market_trends, (len(items.markets), n)),
         rebuy_rate=features[:, 3].astype(np.float32),
         rebuy_days=features[:, 4].astype(np.float32),
+        return_rate=features[:, 5].astype(np.float32),
         co_purchase=co_purchase,
         ease=ease,
         content=content,

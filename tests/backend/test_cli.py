@@ -64,6 +64,7 @@ def test_a_tenant_and_its_keys_are_made_listed_and_revoked(aisle: Aisle) -> None
             2,
             "must never reach a browser",
         ),
+        (["train", "--tenant", "x", "--objective", "fame"], 2, "net-revenue"),
         (["migrate"], 1, "DATABASE_URL is not set"),
         (["dance"], 2, "No such command"),
     ],

@@ -155,6 +155,7 @@ def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
         market_trends=np.stack([popularity, popularity]),
         rebuy_rate=rng.random(PRODUCTS).astype(np.float32),
         rebuy_days=rng.integers(1, 60, PRODUCTS).astype(np.float32),
+        return_rate=rng.random(PRODUCTS).astype(np.float32) * 0.1,
         co_purchase=together,
         ease=Neighbours(together.item, _weights(rng, 100)),
         content=_neighbours(rng, 50),

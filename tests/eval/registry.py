@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 from rich.console import Console
 
-from tests.eval import shops, sizes
+from tests.eval import clicks, shops, sizes
+from tests.eval.click_section import click_section
 from tests.eval.markdown import Part, plain_table
 from tests.eval.raw import CUTS
 from tests.eval.shop_section import shop_section
@@ -44,5 +45,6 @@ EVALUATIONS: dict[str, Evaluation] = {
         name: Evaluation(shops.ShopRow, partial(shops.run, name), section=shop_section)
         for name in CUTS
     },
+    "clicks": Evaluation(clicks.ClickResult, clicks.run, "Rankers on real answers", click_section),
     "sizes": Evaluation(sizes.SizeRow, sizes.run, "Shops of every size", size_section),
 }

@@ -55,6 +55,7 @@ def small_tables() -> Tables:
         market_trends=np.stack([popularity, popularity[::-1]]),
         rebuy_rate=np.full(n, 0.2, np.float32),
         rebuy_days=np.full(n, 30, np.float32),
+        return_rate=np.full(n, 0.1, np.float32),
         co_purchase=links,
         ease=links,
         content=links,

@@ -5,7 +5,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,24 +16,32 @@ from torch import nn
 from ml import metrics
 from ml.features import NONE
 from ml.merlin_adapter import (
-    DlrmShape,
     _hooked,
-    build_dlrm,
     build_mlp,
+    build_ranker,
     build_table,
-    dlrm_logits,
     quiet,
     slim,
-    slim_dlrm,
 )
+from ml.networks import NetworkKind, RankerShape, Trainable
 
-SHAPE = DlrmShape(
-    continuous=5, fields=7, rows=60, dim=8, mixtures=4, bottom=(16,), top=(16, 8), dropout=0.2
+SHAPE = RankerShape(
+    continuous=5,
+    fields=7,
+    rows=60,
+    dim=8,
+    mixtures=4,
+    crosses=2,
+    cross_rank=3,
+    bottom=(16,),
+    top=(16, 8),
+    dropout=0.2,
 )
+NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 PEOPLE, THINGS = 150, 150
 
 
-def inputs(rows: int, shape: DlrmShape = SHAPE) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(rows: int, shape: RankerShape = SHAPE) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(rows)
     dense = torch.randn(rows, shape.continuous, generator=generator)
     fields = torch.randint(0, shape.rows, (rows, shape.fields), generator=generator)
@@ -46,73 +54,81 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request: pytest.FixtureRequest) -> Trainable:
+    """A network a few steps away from its initial weights."""
+    return a_few_steps(request.param)
+
+
 @pytest.fixture(scope="module")
-def trained() -> Any:  # noqa: ANN401 - Merlin's
-    """A DLRM a few steps away from its initial weights."""
+def dlrm() -> Trainable:
+    return a_few_steps("dlrm")
+
+
+def a_few_steps(kind: NetworkKind) -> Trainable:
     torch.manual_seed(0)
-    model = build_dlrm(SHAPE)
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    network = build_ranker(kind, SHAPE)
+    optimizer = torch.optim.Adam(network.module.parameters(), 0.01)
     dense, fields = inputs(64)
     with quiet():
         for _ in range(5):
-            loss = (dlrm_logits(model, dense, fields) - dense[:, 0]).square().mean()
+            loss = (network.logits(dense, fields) - dense[:, 0]).square().mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return model.eval()
+    network.module.eval()
+    return network
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-def test_the_slim_copy_gives_the_same_logits(trained: Any, rows: int) -> None:  # noqa: ANN401
+def test_the_slim_copy_gives_the_same_logits(trained: Trainable, rows: int) -> None:
     dense, fields = inputs(rows)
 
     with quiet(), torch.no_grad():
-        merlins = dlrm_logits(trained, dense, fields)
-        slims = slim_dlrm(trained)(dense, fields)
+        merlins = trained.logits(dense, fields)
+        slims = trained.slim()(dense, fields)
 
     assert slims.shape == (rows,)
     assert (merlins - slims).abs().max() <= 1e-6
 
 
-def test_the_slim_copy_holds_nothing_of_merlin(trained: Any) -> None:  # noqa: ANN401
-    assert not [m for m in slim_dlrm(trained).modules() if type(m).__module__.startswith("merlin")]
+def test_the_slim_copy_holds_nothing_of_merlin(trained: Trainable) -> None:
+    assert not [m for m in trained.slim().modules() if type(m).__module__.startswith("merlin")]
 
 
-def test_logits_are_those_behind_merlins_own_probability(trained: Any) -> None:  # noqa: ANN401
+def test_logits_are_those_behind_merlins_own_probability(trained: Trainable) -> None:
     dense, fields = inputs(20)
 
     with quiet(), torch.no_grad():
-        probability = trained({"dense": dense, "fields": fields}).squeeze(1)
-        logits = dlrm_logits(trained, dense, fields)
+        probability = trained.module({"dense": dense, "fields": fields}).squeeze(1)
+        logits = trained.logits(dense, fields)
 
     assert torch.allclose(torch.sigmoid(logits), probability, atol=1e-6)
 
 
 def test_the_order_in_which_tensors_are_handed_over_does_not_matter(
-    trained: Any,  # noqa: ANN401
+    trained: Trainable,
 ) -> None:
     import merlin.models.torch as mm
 
     dense, fields = inputs(20)
     with quiet(), torch.no_grad():
-        forward = trained({"dense": dense, "fields": fields})
-        backward = trained({"fields": fields, "dense": dense})
+        forward = trained.module({"dense": dense, "fields": fields})
+        backward = trained.module({"fields": fields, "dense": dense})
         joined = mm.Concat()({"b": torch.ones(1, 1), "a": torch.zeros(1, 1)})
 
     assert torch.equal(forward, backward)
     assert joined.tolist() == [[0.0, 1.0]]  # by name: why slim copies join in Merlin's order
 
 
-def test_fields_are_looked_up_together_and_kept_apart(trained: Any) -> None:  # noqa: ANN401
+def test_fields_are_looked_up_together_and_kept_apart(dlrm: Trainable) -> None:
     dense, fields = inputs(2)
     swapped = fields.flip(1)
 
     with quiet(), torch.no_grad():
-        changed = (
-            (dlrm_logits(trained, dense, fields) - dlrm_logits(trained, dense, swapped)).abs().min()
-        )
+        changed = (dlrm.logits(dense, fields) - dlrm.logits(dense, swapped)).abs().min()
 
-    assert sum(isinstance(part, nn.Embedding) for part in trained.modules()) == 1
+    assert sum(isinstance(part, nn.Embedding) for part in dlrm.module.modules()) == 1
     assert changed > 0  # a mean over the fields, Merlin's default for lists, would not change
 
 
@@ -129,22 +145,22 @@ def tastes(seed: int, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32]
 
 def auc_after_training(prepare: Any) -> float:  # noqa: ANN401 - changes a fresh model in place
     torch.manual_seed(0)
-    shape = DlrmShape(1, 2, PEOPLE + THINGS, 16, 3, (8,), (32,), dropout=0.0)
-    model = build_dlrm(shape)
-    prepare(model)
+    shape = RankerShape(1, 2, PEOPLE + THINGS, 16, 3, 1, 1, (8,), (32,), dropout=0.0)
+    dlrm = build_ranker("dlrm", shape)
+    prepare(dlrm.module)
     fields, label = map(torch.from_numpy, tastes(2, 30_000))
-    optimizer = torch.optim.Adam(model.parameters(), 0.003)
+    optimizer = torch.optim.Adam(dlrm.module.parameters(), 0.003)
     with quiet():
         for _ in range(3):
             for rows in torch.randperm(len(label)).split(512):
-                logits = dlrm_logits(model, torch.zeros(len(rows), 1), fields[rows])
+                logits = dlrm.logits(torch.zeros(len(rows), 1), fields[rows])
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, label[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
         unseen, truth = tastes(3, 10_000)
         with torch.no_grad():
-            scores = dlrm_logits(model, torch.zeros(len(truth), 1), torch.from_numpy(unseen))
+            scores = dlrm.logits(torch.zeros(len(truth), 1), torch.from_numpy(unseen))
     return metrics.auc(truth, scores.numpy())
 
 

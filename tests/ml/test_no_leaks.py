@@ -14,6 +14,7 @@ from rich.console import Console
 from ml import metrics, train, windows
 from ml.evaluate import Moments, evaluate
 from ml.interactions import KIND_INDEX, InteractionLog
+from ml.objective import Target
 from ml.ranking import RankerConfig, train_ranker
 from ml.ranking_set import Candidates, split_shoppers
 from ml.release import MANIFEST
@@ -69,26 +70,32 @@ def only(item: int) -> Change:
 
 def window_of(shop: Shop, start_s: int = T) -> Window:
     """Choices of 30 days from `start_s`, over a retriever learned before it."""
-    catalogue = describe_catalogue(shop, deep=False, report=quiet)
+    catalogue = describe_catalogue(shop, None, quiet)
     retriever = windows.fit_retriever(
         shop, catalogue, start_s, CONFIG.towers, None, quiet, (0.0, 1.0)
     )
     end_s = start_s + 30 * DAY_S
     how = Windowing(
-        kind=PURCHASE, most_shoppers=CONFIG.most_shoppers, seed=CONFIG.seed, towers=CONFIG.towers
+        kind=Target(PURCHASE),
+        most_shoppers=CONFIG.most_shoppers,
+        seed=CONFIG.seed,
+        towers=CONFIG.towers,
     )
     return describe_window(shop, retriever, start_s, end_s, how, lambda _fraction: None).window
 
 
 def test_a_ranker_of_choices_made_by_chance_knows_no_more_than_chance(shop: Shop) -> None:
     """A feature that looked at the choices themselves would tell them apart."""
-    chance = with_tail(shop, T, bought_by_chance(12, len(shop.product_ids)))
-    kept, held = split_shoppers([window_of(chance).new], 0.5, seed=1)
+    chance = with_tail(shop, T, bought_by_chance(40, len(shop.product_ids)))
+    candidates = window_of(chance).new
+    aucs: list[float] = []
+    for seed in (1, 2, 3):  # one draw alone strays by 0.01
+        kept, held = split_shoppers([candidates], 0.5, seed)
+        ranker = train_ranker(kept, held, RankerConfig(epochs=1), lambda _fraction, _figures: None)
+        assert held.label.sum() > 4_000
+        aucs.append(metrics.auc(held.label, ranker.logits(held)))
 
-    ranker = train_ranker(kept, held, RankerConfig(epochs=1), lambda _fraction, _figures: None)
-
-    assert held.label.sum() > 2_000
-    assert metrics.auc(held.label, ranker.logits(held)) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(aucs) == pytest.approx(0.5, abs=0.01)
 
 
 def test_no_feature_is_computed_after_the_moment_of_the_choice(shop: Shop) -> None:

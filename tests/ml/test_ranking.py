@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from ml import metrics
 from ml.calibration import probabilities
 from ml.ranking import (
-    Batch,
     NotEnoughData,
     RankerConfig,
     TrainedRanker,
-    ranking_loss,
-    sample_negatives,
     train_ranker,
 )
+from ml.ranking_batches import Batch, ranking_loss, sample_negatives
 from ml.serving.ranker import Ranker, load_edges
 
 CONFIG = RankerConfig(epochs=5, groups_at_once=4)

@@ -98,6 +98,39 @@ async def test_the_trainer_gets_the_shops_data_in_the_import_format(
     assert (await job(shop, job_id))["stage"] == "waiting for a trainer"
 
 
+async def test_what_a_shop_wants_more_of_reaches_the_trainer_and_is_kept_for_later(
+    shop: Shop, other_shop: Shop, pool: Pool, redis: Redis, queue: FakeQueue, settings: Settings
+) -> None:
+    first = (await shop.post("/v1/models/train", {"objective": "net-revenue"})).json()
+    await start_training(pool, queue, settings.object_store, shop.tenant_id, first["job_id"])
+    await receive(pool, redis, settings, shop, first["job_id"], failed="no")
+    second = (await shop.post("/v1/models/train", None)).json()
+    theirs = (await other_shop.post("/v1/models/train", None)).json()
+
+    assert queue.sent[-1].kwargs["objective"] == "net-revenue"
+    assert (await job(shop, first["job_id"]))["objective"] == "net-revenue"
+    assert (second["objective"], theirs["objective"]) == ("net-revenue", "auto")
+
+
+async def test_a_wish_that_could_not_be_queued_is_not_kept(
+    shop: Shop, pool: Pool, redis: Redis, settings: Settings
+) -> None:
+    running = (await shop.post("/v1/models/train", None)).json()
+    refused = await shop.post("/v1/models/train", {"objective": "click"})
+    await receive(pool, redis, settings, shop, running["job_id"], failed="no")
+    later = (await shop.post("/v1/models/train", None)).json()
+
+    assert refused.status_code == 409
+    assert later["objective"] == "auto"
+
+
+async def test_an_unknown_wish_is_refused(shop: Shop) -> None:
+    answer = await shop.post("/v1/models/train", {"objective": "fame"})
+
+    assert answer.status_code == 400
+    assert "objective" in answer.text
+
+
 async def test_starting_twice_sends_one_job(
     shop: Shop, pool: Pool, queue: FakeQueue, settings: Settings
 ) -> None:

@@ -13,6 +13,8 @@ from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
 from ml.serving.tables import Neighbours, Tables
+from ml.session_choice import NO_SESSIONS, SessionPlan, fit_sessions
+from ml.session_network import TrainedNetwork
 from ml.shop import Shop
 
 
@@ -45,11 +47,13 @@ def fit_retriever(
     warm_start: TrainedTowers | None,
     report: Report,
     step: tuple[float, float],
+    plan: SessionPlan = NO_SESSIONS,
+    network: TrainedNetwork | None = None,
 ) -> Retriever:
     """Learn from events before `now_s` alone.
 
     warm_start: towers of an earlier moment, trained on. step: where this one begins in the
-    stages' progress, and its share of them.
+    stages' progress, and its share of them. plan, network: how visits are learned from.
     """
     log = shop.log.before(now_s)
     n_shoppers, n_items = len(shop.shopper_ids), len(shop.product_ids)
@@ -88,5 +92,6 @@ def fit_retriever(
         ease=ease,
         content=catalogue.content,
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
+        sessions=fit_sessions(log, n_items, plan, network),
     )
     return Retriever(tables, towers)

@@ -27,11 +27,12 @@ from ml.progress import Report, part
 from ml.ranking import RankerConfig, TrainedRanker, train_ranker
 from ml.ranking_set import split_shoppers
 from ml.release import Blend, Gate, Metrics
-from ml.retrieval import TowerConfig
+from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
 from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
+from ml.session_choice import SessionConfig, SessionPlan, choose_sessions, extend_network
 from ml.shop import Shop
 from ml.windows import (
     MODES,
@@ -54,6 +55,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+    sessions: SessionConfig = SessionConfig()
 
     def with_seed(self, seed: int) -> "TrainConfig":
         """One seed for everything that draws."""
@@ -62,6 +64,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
             seed=seed,
             towers=structs.replace(self.towers, seed=seed),
             ranker=structs.replace(self.ranker, seed=seed),
+            sessions=self.sessions.with_seed(seed),
         )
 
 
@@ -91,8 +94,11 @@ def train_shop(
     clock = Clock()
     catalogue = describe_catalogue(shop, deep=not lacking, report=report)
     clock.lap("features")
+    plan = _plan_sessions(shop, cuts, config, report)
+    how = structs.replace(how, sessions=plan)
+    clock.lap("sessions")
     if lacking:
-        return _without_models(shop, catalogue, cuts, how, lacking, report)
+        return _without_models(shop, catalogue, cuts, how, lacking, report, config, plan)
     earlier, later = describe_windows(shop, catalogue, cuts, how, report)
     clock.lap("retrieval")
     judged = _fit([*earlier], config, part(report, "ranker", 0.0, 0.5))
@@ -106,16 +112,51 @@ def train_shop(
     ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
     share = (1 - 1 / len(cuts.moments), 1 / len(cuts.moments))
-    final = fit_retriever(shop, catalogue, cuts.now_s, config.towers, towers, report, share)
+    final = _fit_final(shop, catalogue, cuts, config, towers, report, share, plan)
     clock.lap("retrieval")
     metrics = Metrics(
         gate=verdict,
+        sessions=plan.contest,
         ranker=judged.metrics,
         towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
     )
     return Trained(final, ranker, blend, metrics)
+
+
+def _plan_sessions(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> SessionPlan:
+    return choose_sessions(
+        shop.log,
+        len(shop.shopper_ids),
+        len(shop.product_ids),
+        cuts.validate_from_s,
+        config.sessions,
+        part(report, "sessions", 0.0, 0.7),
+    )
+
+
+def _fit_final(
+    shop: Shop,
+    catalogue: Catalogue,
+    cuts: Cuts,
+    config: TrainConfig,
+    towers: TrainedTowers | None,
+    report: Report,
+    share: tuple[float, float],
+    plan: SessionPlan,
+) -> Retriever:
+    """What serves: learned from everything before now."""
+    network = extend_network(
+        shop.log,
+        len(shop.product_ids),
+        plan,
+        config.sessions.network,
+        part(report, "sessions", 0.7, 0.3),
+    )
+    return fit_retriever(
+        shop, catalogue, cuts.now_s, config.towers, towers, report, share, plan, network
+    )
 
 
 class Clock:
@@ -227,6 +268,8 @@ def _without_models(
     how: Windowing,
     lacking: str,
     report: Report,
+    config: TrainConfig,
+    plan: SessionPlan,
 ) -> Trained:
     """The classical part alone, judged on all windows: the blend of each is that of the others."""
     earlier, later = describe_windows(shop, catalogue, cuts, how, report)
@@ -240,6 +283,7 @@ def _without_models(
         ]
         orders[mode] = {name: pooled([each[name] for each in judged]) for name in judged[0]}
     last = 1 / len(cuts.moments)
-    final = fit_retriever(shop, catalogue, cuts.now_s, how.towers, None, report, (1 - last, last))
+    share = (1 - last, last)
+    final = _fit_final(shop, catalogue, cuts, config, None, report, share, plan)
     verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
-    return Trained(final, None, _blend(windows), Metrics(gate=verdict))
+    return Trained(final, None, _blend(windows), Metrics(gate=verdict, sessions=plan.contest))

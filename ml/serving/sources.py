@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_WEIGHT
+from ml.serving.sessions import current_visit, session_scores
 from ml.serving.shopper import Shopper
 from ml.serving.tables import MONTH, SEASON, Neighbours, Tables
 
@@ -19,9 +20,11 @@ SOURCES = (
     "season",
     "popular",
     "buy-again",
+    "session",
 )
 TRENDING = SOURCES.index("trending")
 BUY_AGAIN = SOURCES.index("buy-again")
+SESSION = SOURCES.index("session")
 CANDIDATES_PER_SOURCE = {
     "two-tower": 60,
     "ease": 80,
@@ -32,6 +35,7 @@ CANDIDATES_PER_SOURCE = {
     "season": 20,
     "popular": 20,
     "buy-again": 120,
+    "session": 40,
 }
 LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
 """In the other sources a product without any score is no candidate."""
@@ -76,6 +80,10 @@ def source_scores(
     scores[6] = tables.trends[:, SEASON]
     scores[7] = tables.popularity
     scores[8, shopper.bought] = shopper.bought_strength
+    sessions = tables.sessions
+    if sessions.visit_item.size:
+        visit = current_visit(shopper, sessions.pause_s)
+        scores[SESSION] = session_scores(sessions, visit, sessions.source, n)
     return scores
 
 

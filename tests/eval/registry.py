@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from rich.console import Console
 
-from tests.eval import shops, sizes
+from tests.eval import sessions, shops, sizes
 from tests.eval.markdown import Part, plain_table
 from tests.eval.raw import CUTS
 from tests.eval.shop_section import shop_section
@@ -43,6 +43,15 @@ EVALUATIONS: dict[str, Evaluation] = {
     **{
         name: Evaluation(shops.ShopRow, partial(shops.run, name), section=shop_section)
         for name in CUTS
+    },
+    **{
+        name: Evaluation(
+            sessions.SessionResult,
+            partial(sessions.run, name),
+            f"Next product of anonymous visits: {name}",
+            sessions.session_section,
+        )
+        for name in sessions.DATASETS
     },
     "sizes": Evaluation(sizes.SizeRow, sizes.run, "Shops of every size", size_section),
 }

@@ -137,7 +137,7 @@ def knn_neighbours(
         row_of = np.repeat(np.arange(rows.start, rows.stop), np.diff(common.indptr))
         common.data /= norms[row_of] * norms[common.indices] + COSINE_SHRINK
         common.data[row_of == common.indices] = 0
-        item[rows], weight[rows] = _strongest(common, most)
+        item[rows], weight[rows] = strongest(common, most)
     return Neighbours(item, weight)
 
 
@@ -193,7 +193,7 @@ def content_neighbours(products: pa.Table, most: int = CONTENT_NEIGHBOURS) -> Ne
         alike = (vectors[rows] @ transposed).tocsr()
         row_of = np.repeat(np.arange(rows.start, rows.stop), np.diff(alike.indptr))
         alike.data[row_of == alike.indices] = 0
-        item[rows], weight[rows] = _strongest(alike, most)
+        item[rows], weight[rows] = strongest(alike, most)
     return Neighbours(item, weight)
 
 
@@ -251,7 +251,7 @@ def _shortened(liked: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((liked.data[kept], (shopper[kept], liked.indices[kept])), liked.shape)
 
 
-def _strongest(similar: sp.csr_matrix, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def strongest(similar: sp.csr_matrix, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The `most` largest positive entries of each row, largest first: two (rows, most).
 
     Short rows are padded with zeros. Equal entries are ordered by column.

@@ -17,7 +17,7 @@ Objective = Literal["auto", "click", "order", "net-revenue"]
 """What a shop wants more of; auto is the strongest kind of event there is enough of."""
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 LARGEST_FILE_BYTES = 1 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(
@@ -32,6 +32,8 @@ FILES = frozenset(
         "query_tower.onnx",
         "ranker.onnx",
         "ranker_edges.npy",
+        "session_model.onnx",
+        "sessions.npz",
         "towers.npz",
         "vocabulary.msgpack",
     }
@@ -96,8 +98,29 @@ class Gate(Struct, frozen=True, kw_only=True):
     scores: list[Score] = []
 
 
+class SessionScore(Struct, frozen=True, kw_only=True):
+    """One row of the comparison on the later visits: the next product among the first 20."""
+
+    name: str
+    hit: float
+    mrr: float
+
+
+class SessionContest(Struct, frozen=True, kw_only=True):
+    """Which method answers anonymous visits, and on what evidence."""
+
+    champion: str
+    """Empty where no method beat what is trending and item-kNN, or there was nothing to judge."""
+    serves: bool
+    """Whether anonymous visits are answered by it; it is a source of candidates anyway."""
+    steps: int
+    """Choices in later visits that were predicted."""
+    scores: list[SessionScore]
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     gate: Gate
+    sessions: SessionContest | None = None
     ranker: dict[str, float] = {}
     towers: dict[str, float] = {}
     curves: dict[str, list[float]] = {}

@@ -15,6 +15,8 @@ from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
 from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
+from ml.session_choice import NO_SESSIONS, SessionPlan, fit_sessions
+from ml.session_network import TrainedNetwork
 from ml.shop import Shop
 
 
@@ -48,11 +50,14 @@ def fit_retriever(
     report: Report,
     step: tuple[float, float],
     candidates: Mapping[str, int] | None = None,
+    plan: SessionPlan = NO_SESSIONS,
+    network: TrainedNetwork | None = None,
 ) -> Retriever:
     """Learn from events before `now_s` alone.
 
     warm_start: towers of an earlier moment, trained on. step: where this one begins in the
-    stages' progress, and its share of them. candidates: of each source, if not as usual.
+    stages' progress, and its share of them. candidates: of each source, if not as usual. plan,
+    network: how visits are learned from.
     """
     log = shop.log.before(now_s)
     n_shoppers, n_items = len(shop.shopper_ids), len(shop.product_ids)
@@ -93,5 +98,6 @@ def fit_retriever(
         content=catalogue.content,
         candidates=CANDIDATES_PER_SOURCE if candidates is None else candidates,
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
+        sessions=fit_sessions(log, n_items, plan, network),
     )
     return Retriever(tables, towers)

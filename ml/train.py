@@ -5,7 +5,7 @@ last one judges both beside the classical orders. What serves is then learned fr
 retriever before now, a ranker and a blend from all windows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -27,11 +27,12 @@ from ml.progress import Report, part
 from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
 from ml.ranking_set import split_shoppers
 from ml.release import Blend, Gate, Metrics, Objective
-from ml.retrieval import TowerConfig
+from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
 from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
+from ml.session_choice import SessionConfig, SessionPlan, choose_sessions, extend_network
 from ml.shop import Shop
 from ml.trainers import Trainer
 from ml.windows import (
@@ -55,6 +56,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+    sessions: SessionConfig = SessionConfig()
 
     def with_models(self, kind: RankerKind, trainer: Trainer) -> "TrainConfig":
         """Another kind of ranker, and both networks by `trainer`."""
@@ -71,6 +73,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
             seed=seed,
             towers=structs.replace(self.towers, seed=seed),
             ranker=structs.replace(self.ranker, seed=seed),
+            sessions=self.sessions.with_seed(seed),
         )
 
 
@@ -101,8 +104,11 @@ def train_shop(
     trainer = None if lacking else config.towers.trainer
     catalogue = describe_catalogue(shop, trainer, report)
     clock.lap("features")
+    plan = _plan_sessions(shop, cuts, config, report)
+    how = structs.replace(how, sessions=plan)
+    clock.lap("sessions")
     if lacking:
-        return _without_models(shop, catalogue, cuts, how, lacking, report)
+        return _without_models(shop, catalogue, cuts, how, lacking, report, config)
     earlier, later = describe_windows(shop, catalogue, cuts, how, report)
     clock.lap("retrieval")
     judged = _fit([*earlier], config, part(report, "ranker", 0.0, 0.5))
@@ -115,19 +121,61 @@ def train_shop(
     del earlier, later
     ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
-    share = (1 - 1 / len(cuts.moments), 1 / len(cuts.moments))
-    final = fit_retriever(
-        shop, catalogue, cuts.now_s, config.towers, towers, report, share, candidates
-    )
+    final = _fit_final(shop, catalogue, cuts, config, towers, report, plan, candidates)
     clock.lap("retrieval")
     metrics = Metrics(
         gate=verdict,
+        sessions=plan.contest,
         ranker=judged.metrics,
         towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
     )
     return Trained(final, ranker, blend, metrics)
+
+
+def _plan_sessions(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> SessionPlan:
+    return choose_sessions(
+        shop.log,
+        len(shop.shopper_ids),
+        len(shop.product_ids),
+        cuts.validate_from_s,
+        config.sessions,
+        part(report, "sessions", 0.0, 0.7),
+    )
+
+
+def _fit_final(
+    shop: Shop,
+    catalogue: Catalogue,
+    cuts: Cuts,
+    config: TrainConfig,
+    towers: TrainedTowers | None,
+    report: Report,
+    plan: SessionPlan,
+    candidates: Mapping[str, int],
+) -> Retriever:
+    """What serves: learned from everything before now."""
+    network = extend_network(
+        shop.log,
+        len(shop.product_ids),
+        plan,
+        config.sessions.network,
+        part(report, "sessions", 0.7, 0.3),
+    )
+    last = 1 / len(cuts.moments)
+    return fit_retriever(
+        shop,
+        catalogue,
+        cuts.now_s,
+        config.towers,
+        towers,
+        report,
+        (1 - last, last),
+        candidates,
+        plan,
+        network,
+    )
 
 
 class Clock:
@@ -248,6 +296,7 @@ def _without_models(
     how: Windowing,
     lacking: str,
     report: Report,
+    config: TrainConfig,
 ) -> Trained:
     """The classical part alone, judged on all windows: the blend of each is that of the others."""
     earlier, later = describe_windows(shop, catalogue, cuts, how, report)
@@ -260,16 +309,9 @@ def _without_models(
             for place, window in enumerate(windows)
         ]
         orders[mode] = {name: pooled([each[name] for each in judged]) for name in judged[0]}
-    last = 1 / len(cuts.moments)
-    final = fit_retriever(
-        shop,
-        catalogue,
-        cuts.now_s,
-        how.towers,
-        None,
-        report,
-        (1 - last, last),
-        later.retriever.tables.candidates,
-    )
+    candidates = later.retriever.tables.candidates
+    final = _fit_final(shop, catalogue, cuts, config, None, report, how.sessions, candidates)
     verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
-    return Trained(final, None, _blend(windows), Metrics(gate=verdict))
+    return Trained(
+        final, None, _blend(windows), Metrics(gate=verdict, sessions=how.sessions.contest)
+    )

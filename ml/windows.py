@@ -21,6 +21,7 @@ from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.request import Mode
 from ml.serving.shopper import ShopperBook
+from ml.session_choice import NO_SESSIONS, SessionPlan
 from ml.shop import Exposures, Shop
 
 DAY_S = 86_400
@@ -77,6 +78,7 @@ class Windowing(Struct, frozen=True, kw_only=True):
     most_shoppers: int
     seed: int
     towers: TowerConfig
+    sessions: SessionPlan = NO_SESSIONS
 
 
 class Window(NamedTuple):
@@ -137,7 +139,7 @@ def describe_windows(
         # the retriever of what serves is one more
         share = (step / len(cuts.moments), 1 / len(cuts.moments))
         retriever = fit_retriever(
-            shop, catalogue, start_s, how.towers, towers, report, share, candidates
+            shop, catalogue, start_s, how.towers, towers, report, share, candidates, how.sessions
         )
         towers = retriever.towers
         if candidates is None:

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from ml.serving.blend import BLEND, blended
 from ml.serving.candidate_features import candidate_features, log_ranks
 from ml.serving.order import order
-from ml.serving.reasons import similar_reasons, why
+from ml.serving.reasons import similar_reasons, visit_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
+from ml.serving.sessions import answers_visit, current_visit, session_scores
 from ml.serving.shopper import Shopper, shopper_of_request, since_cut_s
 from ml.serving.similar import similar_scores
 from ml.serving.sources import (
+    SESSION,
     SOURCES,
     TRENDING,
     best,
@@ -32,6 +34,9 @@ CLASSICAL = {
     "buy-again": "buy-again",
 }
 """Orders that need no network, and the source each one sorts by."""
+IN_VISIT = "session"
+"""Answers who is known from the current visit alone."""
+ORDERS = {**CLASSICAL, IN_VISIT: "session"}
 
 
 class UnknownProduct(Exception):
@@ -70,8 +75,10 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     allowed = _allowed(release, request, shopper)
     watch.lap("filter")
     rung = _rung(release, request, shopper)
-    if rung in CLASSICAL:
-        row = scores[SOURCES.index(CLASSICAL[rung])]
+    if rung == IN_VISIT:
+        scores[SESSION] = _next_of_visit(release, shopper)
+    if rung in ORDERS:
+        row = scores[SOURCES.index(ORDERS[rung])]
         candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
     else:
         candidates = merge_candidates(release.tables, scores, allowed, request.limit)
@@ -79,7 +86,8 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     watch.lap("score")
     worth = release.worth_cents if rung == OWN_MODELS else None
     chosen, final = _ordered(release, request, candidates, probability, worth)
-    reasons = why(release.tables, shopper, interest, scores, chosen)
+    explain = visit_reasons if rung == IN_VISIT else why
+    reasons = explain(release.tables, shopper, interest, scores, chosen)
     watch.lap("order")
     items = [
         ScoredItem(
@@ -135,11 +143,19 @@ def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -
 
 
 def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:
-    """Who answers: the champion of the mode, and the blend for a shopper nothing is known of."""
+    """Who answers: the champion of the mode; of visits for who is known from this one alone."""
     if not shopper.items.size and not shopper.bought.size:
         return BLEND
+    if answers_visit(release.tables.sessions, shopper):
+        return IN_VISIT
     champion = release.champion(request.mode)
     return BLEND if champion == OWN_MODELS and not release.ranks else champion
+
+
+def _next_of_visit(release: LoadedRelease, shopper: Shopper) -> NDArray[np.float32]:
+    sessions = release.tables.sessions
+    visit = current_visit(shopper, sessions.pause_s)
+    return session_scores(sessions, visit, sessions.champion, len(release.product_ids))
 
 
 def _classical(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.serving.shopper import Shopper
-from ml.serving.sources import SOURCES, Interest, last_viewed
+from ml.serving.sources import SESSION, SOURCES, Interest, last_viewed
 from ml.serving.tables import Neighbours, Tables
 
 BOUGHT_TOGETHER = "bought-together"
@@ -27,6 +27,7 @@ CODES = {
     "season": POPULAR,
     "popular": POPULAR,
     "buy-again": BUY_AGAIN,
+    "session": VIEWED,
 }
 BASIS = 50
 """So many of the shopper's strongest interests may be named."""
@@ -61,7 +62,7 @@ def why(
     strongest = np.maximum(scores.max(axis=1, keepdims=True), 1e-9)
     persuasion = PERSUASION.copy()
     if shopper.ages.size and shopper.ages[0] > A_VISIT_DAYS:
-        persuasion[SOURCES.index("last-viewed")] = 0
+        persuasion[[SOURCES.index("last-viewed"), SESSION]] = 0
     share = np.maximum(scores[:, chosen], 0) / strongest * persuasion[:, None]
     speaking = np.where(share.any(axis=0), share.argmax(axis=0), SOURCES.index("season"))
     because = np.full(len(chosen), -1)
@@ -70,7 +71,8 @@ def why(
         name = SOURCES[source]
         neighbours = _neighbours_of(tables, name)
         if neighbours is not None:
-            basis = last_viewed(shopper) if name == "last-viewed" else interest.strongest(BASIS)
+            of_visit = name in {"last-viewed", "session"}
+            basis = last_viewed(shopper) if of_visit else interest.strongest(BASIS)
             because[rows] = strongest_links(
                 neighbours, basis, chosen[rows], len(tables.product_ids)
             )
@@ -84,6 +86,8 @@ def _neighbours_of(tables: Tables, source: str) -> Neighbours | None:
     """What a source goes by, where that is one product leading to another."""
     if source == "ease":
         return tables.ease
+    if source == "session":
+        return tables.sessions.rules
     if source in {"item-knn", "last-viewed"}:
         return tables.co_purchase
     return tables.content if source == "content" else None
@@ -105,6 +109,27 @@ def strongest_links(
     table = np.zeros((len(chosen), len(items)), np.float32)
     np.maximum.at(table, (reached[hit], row), strength)
     return np.where(table.max(axis=1) > 0, items[table.argmax(axis=1)], -1)
+
+
+def visit_reasons(
+    tables: Tables,
+    shopper: Shopper,
+    interest: Interest,
+    scores: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+) -> list[Reason]:
+    """For an answer to a visit, as `why`: the product seen before, or that it is trending.
+
+    What no single product led to rests on the newest one.
+    """
+    del interest
+    basis = last_viewed(shopper)
+    links = strongest_links(tables.sessions.rules, basis, chosen, len(tables.product_ids))
+    because = np.where(links >= 0, links, basis.items[0])
+    return [
+        Reason(VIEWED, tables.product_ids[item]) if score > 0 else Reason(TRENDING)
+        for score, item in zip(scores[SESSION, chosen], because, strict=True)
+    ]
 
 
 def similar_reasons(

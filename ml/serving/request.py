@@ -71,7 +71,7 @@ class EngineAnswer(Struct, frozen=True, kw_only=True):
     items: list[ScoredItem]
     """Best first; fewer than asked for only when fewer may be shown."""
     served_by: str
-    """The rung that answered: own-models, ease, item-knn, trending, popularity, content."""
+    """The rung that answered: own-models, session, content, or the name of a classical order."""
     release_id: str
     calibrated: bool
     stage_us: dict[str, int]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_WEIGHT
+from ml.serving.sessions import current_visit, session_scores
 from ml.serving.shopper import Shopper
 from ml.serving.tables import MONTH, SEASON, Neighbours, Tables
 
@@ -20,9 +21,11 @@ SOURCES = (
     "season",
     "popular",
     "buy-again",
+    "session",
 )
 TRENDING = SOURCES.index("trending")
 BUY_AGAIN = SOURCES.index("buy-again")
+SESSION = SOURCES.index("session")
 CANDIDATES_PER_SOURCE: Mapping[str, int] = {
     "two-tower": 60,
     "ease": 80,
@@ -33,6 +36,7 @@ CANDIDATES_PER_SOURCE: Mapping[str, int] = {
     "season": 20,
     "popular": 20,
     "buy-again": 120,
+    "session": 40,
 }
 """Where a shop's own choices say nothing else."""
 LOWEST_CANDIDATE = {"trending": -np.inf, "two-tower": -np.inf}
@@ -78,6 +82,10 @@ def source_scores(
     scores[6] = tables.trends[:, SEASON]
     scores[7] = tables.popularity
     scores[8, shopper.bought] = shopper.bought_strength
+    sessions = tables.sessions
+    if sessions.visit_item.size:
+        visit = current_visit(shopper, sessions.pause_s)
+        scores[SESSION] = session_scores(sessions, visit, sessions.source, n)
     return scores
 
 

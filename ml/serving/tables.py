@@ -6,18 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.serving.neighbours import Neighbours
+from ml.serving.session_tables import NOTHING, Sessions
+
 TREND_HALF_LIVES_DAYS = (2, 7, 28, 120)
 WEEK, MONTH, SEASON = 1, 2, 3
 """Columns of `Tables.trends` that are asked for by name."""
-
-
-class Neighbours(NamedTuple):
-    """Best neighbours of each product, strongest first. Short rows are padded with weight 0."""
-
-    item: NDArray[np.int32]
-    """(items, K), positions of products."""
-    weight: NDArray[np.float32]
-    """(items, K)."""
 
 
 class Tables(NamedTuple):
@@ -58,6 +52,7 @@ class Tables(NamedTuple):
     """How many products each source may put forward: see `ml.allocation`."""
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
+    sessions: Sessions = NOTHING
 
     def worth_cents(self) -> NDArray[np.float32]:
         """What one order of each product leaves after returns; a usual price where unknown."""

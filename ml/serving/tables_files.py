@@ -7,6 +7,7 @@ import numpy as np
 from msgspec import Struct
 
 from ml.release import ReleaseRejected
+from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
 from ml.serving.tables import Neighbours, Tables
 
@@ -64,6 +65,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         content_item=tables.content.item,
         content_weight=tables.content.weight,
     )
+    save_sessions(tables.sessions, folder)
 
 
 def load_tables(folder: Path) -> Tables:
@@ -109,6 +111,7 @@ def load_tables(folder: Path) -> Tables:
         content=content,
         candidates=items.candidates,
         item_vectors=np.ascontiguousarray(vectors, np.float32),
+        sessions=load_sessions(folder, n),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from rich.console import Console
 
-from tests.eval import clicks, shops, sizes
+from tests.eval import clicks, sessions, shops, sizes
 from tests.eval.click_section import click_section
 from tests.eval.markdown import Part, plain_table
 from tests.eval.raw import CUTS
@@ -46,5 +46,14 @@ EVALUATIONS: dict[str, Evaluation] = {
         for name in CUTS
     },
     "clicks": Evaluation(clicks.ClickResult, clicks.run, "Rankers on real answers", click_section),
+    **{
+        name: Evaluation(
+            sessions.SessionResult,
+            partial(sessions.run, name),
+            f"Next product of anonymous visits: {name}",
+            sessions.session_section,
+        )
+        for name in sessions.DATASETS
+    },
     "sizes": Evaluation(sizes.SizeRow, sizes.run, "Shops of every size", size_section),
 }

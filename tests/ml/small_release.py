@@ -22,6 +22,7 @@ from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.ranker import EDGES, NETWORK
+from ml.serving.session_tables import NOTHING, Sessions
 from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
@@ -32,7 +33,7 @@ RANKED_BY = "trend 7 d"
 """The hand-made ranker's logit is this feature."""
 
 
-def small_tables() -> Tables:
+def small_tables(sessions: Sessions = NOTHING) -> Tables:
     """p00 is the most popular, p11 the least; each goes with the next two; pairs share a brand."""
     n = len(PRODUCTS)
     position = np.arange(n, dtype=np.int32)
@@ -61,16 +62,21 @@ def small_tables() -> Tables:
         content=links,
         candidates=CANDIDATES_PER_SOURCE,
         item_vectors=np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32),
+        sessions=sessions,
     )
 
 
 def write_small_release(
-    releases: Path, release_id: str = "r1", champion: str = "own-models", tenant_id: str = "t"
+    releases: Path,
+    release_id: str = "r1",
+    champion: str = "own-models",
+    tenant_id: str = "t",
+    sessions: Sessions = NOTHING,
 ) -> Path:
     """Write a complete release and return its folder."""
     folder = releases / release_id
     folder.mkdir(parents=True)
-    save_tables(small_tables(), folder)
+    save_tables(small_tables(sessions), folder)
     if champion == "own-models":
         onnx.save(_ranker(), folder / NETWORK)
         np.save(folder / EDGES, np.zeros((len(DENSE_FEATURES), 1), np.float32))

@@ -53,12 +53,12 @@ def with_tail(shop: Shop, start_s: int, change: Change) -> Shop:
     return shop._replace(log=InteractionLog(*map(np.concatenate, parts)))
 
 
-def bought_by_chance(times: int, n_items: int) -> Change:
+def bought_by_chance(times: int, n_items: int, seed: int = 5) -> Change:
     """Every event of the tail is repeated, with a product that nothing speaks for."""
 
     def change(tail: InteractionLog) -> InteractionLog:
         rows = np.repeat(np.arange(len(tail.ts)), times)
-        items = np.random.default_rng(5).integers(0, n_items, len(rows))
+        items = np.random.default_rng(seed).integers(0, n_items, len(rows))
         return tail.rows(rows)._replace(item=items.astype(np.int32))
 
     return change
@@ -86,13 +86,12 @@ def window_of(shop: Shop, start_s: int = T) -> Window:
 
 def test_a_ranker_of_choices_made_by_chance_knows_no_more_than_chance(shop: Shop) -> None:
     """A feature that looked at the choices themselves would tell them apart."""
-    chance = with_tail(shop, T, bought_by_chance(40, len(shop.product_ids)))
-    candidates = window_of(chance).new
     aucs: list[float] = []
-    for seed in (1, 2, 3):  # one draw alone strays by 0.01
-        kept, held = split_shoppers([candidates], 0.5, seed)
+    for seed in range(12):  # one draw alone strays by 0.013
+        chance = with_tail(shop, T, bought_by_chance(12, len(shop.product_ids), seed))
+        kept, held = split_shoppers([window_of(chance).new], 0.5, seed)
         ranker = train_ranker(kept, held, RankerConfig(epochs=1), lambda _fraction, _figures: None)
-        assert held.label.sum() > 4_000
+        assert held.label.sum() > 2_000
         aucs.append(metrics.auc(held.label, ranker.logits(held)))
 
     assert np.mean(aucs) == pytest.approx(0.5, abs=0.01)

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from ml import gate, statistics
-from ml.baselines import BASELINES, content_neighbours
+from ml.baselines import BASELINES
 from ml.blend import blend_scores, fit_blend
 from ml.comparison import (
     ListQuality,
@@ -22,6 +22,8 @@ from ml.comparison import (
     quality_of_order,
     quality_of_source,
 )
+from ml.content.neighbours import content_neighbours
+from ml.content.text import fit_text, product_texts
 from ml.features import encode_catalogue
 from ml.progress import Report, part
 from ml.ranking import RankerConfig, TrainedRanker, train_ranker
@@ -134,13 +136,13 @@ class Clock:
 def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
     report("features", 0.0, {})
     products = shop.products
-    content = content_neighbours(products)
+    text = fit_text(product_texts(products))
     report("features", 0.4, {})
     catalogue = Catalogue(
         codes=statistics.catalogue_codes(products),
         log_price=statistics.log_prices(products),
-        content=content,
-        features=encode_catalogue(products) if deep else None,
+        content=content_neighbours(text.tfidf),
+        features=encode_catalogue(products, text.vectors) if deep else None,
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ml import metrics
-from ml.features import NONE
 from ml.merlin_adapter import (
     DlrmShape,
     _hooked,
@@ -26,6 +25,7 @@ from ml.merlin_adapter import (
     slim,
     slim_dlrm,
 )
+from ml.serving.encoding import NONE
 
 SHAPE = DlrmShape(
     continuous=5, fields=7, rows=60, dim=8, mixtures=4, bottom=(16,), top=(16, 8), dropout=0.2

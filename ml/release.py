@@ -31,6 +31,8 @@ FILES = frozenset(
         "ranker_edges.npy",
         "towers.npz",
         "vocabulary.msgpack",
+        "words.npz",
+        "item_tower.onnx",
     }
 )
 
@@ -94,6 +96,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
     towers: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     seconds: dict[str, float] = {}
+    content: str = ""
+    """What the vectors of products were made of, and why an encoder was not used."""
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
@@ -113,6 +117,16 @@ class Blend(Struct, frozen=True, kw_only=True):
         return self.new if mode == "new" else self.repeat
 
 
+class NewcomerModel(Struct, frozen=True, kw_only=True):
+    """How likely a shopper chooses a product that nobody has tried: a logistic regression."""
+
+    mean: list[float]
+    """Of each of `ml.serving.newcomers.FEATURES`."""
+    deviation: list[float]
+    weights: list[float]
+    bias: float
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     schema_version: int
     engine_version: int
@@ -126,6 +140,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     code_features: list[str]
     calibration: Calibration | None
     blend: Blend
+    newcomers: NewcomerModel | None = None
     files: dict[str, FileEntry]
 
 

@@ -12,7 +12,7 @@ from ml.progress import Report, part
 from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
-from ml.serving.tables import Neighbours, Tables
+from ml.serving.tables import Neighbours, SparseRows, Tables
 from ml.shop import Shop
 
 
@@ -33,8 +33,11 @@ class Catalogue(NamedTuple):
     codes: statistics.CatalogueCodes
     log_price: NDArray[np.float32]
     content: Neighbours
+    words: SparseRows
     features: ItemFeatures | None
     """What the item tower sees; None where too little data would train it."""
+    said: str = ""
+    """What the content of products was read with."""
 
 
 def fit_retriever(
@@ -88,5 +91,6 @@ def fit_retriever(
         ease=ease,
         content=catalogue.content,
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
+        words=catalogue.words,
     )
     return Retriever(tables, towers)

@@ -6,6 +6,7 @@ retriever before now, a ranker and a blend from all windows.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
@@ -22,13 +23,15 @@ from ml.comparison import (
     quality_of_order,
     quality_of_source,
 )
+from ml.content.dense import describe_content
 from ml.content.neighbours import content_neighbours
-from ml.content.text import fit_text, product_texts
+from ml.content.text import fit_text, product_texts, sparse_rows
 from ml.features import encode_catalogue
+from ml.newcomers import fit_newcomers
 from ml.progress import Report, part
 from ml.ranking import RankerConfig, TrainedRanker, train_ranker
 from ml.ranking_set import split_shoppers
-from ml.release import Blend, Gate, Metrics
+from ml.release import Blend, Gate, Metrics, NewcomerModel
 from ml.retrieval import TowerConfig
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
@@ -50,12 +53,22 @@ HELD_OUT = 0.15
 """Share of shoppers that decide when the ranker stops and how its scores are calibrated."""
 
 
+class Encoders(Struct, frozen=True, kw_only=True):
+    """What an operator may add to the words of products."""
+
+    text: str | None = None
+    """Interpreter of the sentence encoder's environment; see `ml.content.encode_text`."""
+    cache: str | None = None
+    """Folder of one tenant, where vectors are kept from training to training."""
+
+
 class TrainConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
     most_shoppers: int = 3_000
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+    encoders: Encoders = Encoders()
 
     def with_seed(self, seed: int) -> "TrainConfig":
         """One seed for everything that draws."""
@@ -72,6 +85,7 @@ class Trained(NamedTuple):
     ranker: TrainedRanker | None
     blend: Blend
     metrics: Metrics
+    newcomers: NewcomerModel | None = None
 
 
 def train_shop(
@@ -91,7 +105,7 @@ def train_shop(
     )
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
-    catalogue = describe_catalogue(shop, deep=not lacking, report=report)
+    catalogue = describe_catalogue(shop, config.encoders, deep=not lacking, report=report)
     clock.lap("features")
     if lacking:
         return _without_models(shop, catalogue, cuts, how, lacking, report)
@@ -101,6 +115,7 @@ def train_shop(
     clock.lap("ranker")
     verdict = _judge(shop, judged, _blend(earlier), later, parent, report)
     clock.lap("evaluation")
+    newcomers = _newcomers(shop, later, config.seed)
     towers = later.retriever.towers
     everything = [*earlier, later.window]
     blend = _blend(everything)
@@ -116,8 +131,9 @@ def train_shop(
         towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
+        content=catalogue.said,
     )
-    return Trained(final, ranker, blend, metrics)
+    return Trained(final, ranker, blend, metrics, newcomers)
 
 
 class Clock:
@@ -133,19 +149,30 @@ class Clock:
         self._since = now
 
 
-def describe_catalogue(shop: Shop, *, deep: bool, report: Report) -> Catalogue:
+def describe_catalogue(shop: Shop, encoders: Encoders, *, deep: bool, report: Report) -> Catalogue:
     report("features", 0.0, {})
     products = shop.products
-    text = fit_text(product_texts(products))
+    texts = product_texts(products)
+    text = fit_text(texts)
+    cache = Path(encoders.cache) if encoders.cache else None
+    encoder = Path(encoders.text) if encoders.text and deep else None
+    content = describe_content(texts, text, encoder, cache)
     report("features", 0.4, {})
     catalogue = Catalogue(
         codes=statistics.catalogue_codes(products),
         log_price=statistics.log_prices(products),
-        content=content_neighbours(text.tfidf),
-        features=encode_catalogue(products, text.vectors) if deep else None,
+        content=content_neighbours(text.telling),
+        words=sparse_rows(text.telling),
+        features=encode_catalogue(products, content.vectors) if deep else None,
+        said=content.said,
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue
+
+
+def _newcomers(shop: Shop, last: JudgingWindow, seed: int) -> NewcomerModel | None:
+    tables = last.retriever.tables
+    return fit_newcomers(tables, last.book, shop.shopper_market, last.truth, seed)
 
 
 def _blend(windows: list[Window]) -> Blend:
@@ -244,4 +271,6 @@ def _without_models(
     last = 1 / len(cuts.moments)
     final = fit_retriever(shop, catalogue, cuts.now_s, how.towers, None, report, (1 - last, last))
     verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
-    return Trained(final, None, _blend(windows), Metrics(gate=verdict))
+    newcomers = _newcomers(shop, later, how.seed)
+    metrics = Metrics(gate=verdict, content=catalogue.said)
+    return Trained(final, None, _blend(windows), metrics, newcomers)

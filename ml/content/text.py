@@ -7,6 +7,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from ml.serving.product_text import ProductText, TextModel, normalised, weighted_terms
+from ml.serving.tables import SparseRows
 
 DIM = 64
 MOST_TERMS = 20_000
@@ -15,9 +16,15 @@ RAREST = 2
 """Products that share a term; fewer say nothing about likeness."""
 
 
+MOST_COMMON, MOST_COMMON_SHARE = 50, 0.02
+"""A term of more products than either tells none of them apart."""
+
+
 class TextSpace(NamedTuple):
     tfidf: sp.csr_matrix
     """(products, terms), float32, rows of length 1."""
+    telling: sp.csr_matrix
+    """Of `tfidf` what few products have, again with rows of length 1 or 0."""
     vectors: np.ndarray
     """(products, dim), float32, rows of length 1 or 0."""
     model: TextModel
@@ -38,7 +45,15 @@ def fit_text(texts: list[ProductText], seed: int = 17, dim: int = DIM) -> TextSp
     tfidf = _unit_rows(counted)
     projection = _project(tfidf, dim, seed)
     model = TextModel(index, rarity, projection)
-    return TextSpace(tfidf, normalised(tfidf @ projection), model)
+    return TextSpace(tfidf, _telling(tfidf), normalised(tfidf @ projection), model)
+
+
+def sparse_rows(matrix: sp.csr_matrix) -> SparseRows:
+    return SparseRows(
+        starts=np.asarray(matrix.indptr, np.int64),
+        column=np.asarray(matrix.indices, np.int32),
+        weight=np.asarray(matrix.data, np.float32),
+    )
 
 
 def _counted(texts: list[ProductText]) -> tuple[sp.csr_matrix, dict[str, int]]:
@@ -73,6 +88,17 @@ def _unit_rows(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return matrix
 
 
+def _telling(tfidf: sp.csr_matrix) -> sp.csr_matrix:
+    """Without what everything has: it says nothing and costs the square of its count."""
+    n_items, n_terms = tfidf.get_shape()
+    frequency = np.bincount(tfidf.indices, minlength=n_terms)
+    most_common = max(MOST_COMMON, int(n_items * MOST_COMMON_SHARE))
+    kept = sp.diags((frequency <= most_common).astype(np.float32))
+    telling = sp.csr_matrix(tfidf @ kept, dtype=np.float32)
+    telling.eliminate_zeros()
+    return _unit_rows(telling)
+
+
 def _project(tfidf: sp.csr_matrix, dim: int, seed: int) -> np.ndarray:
     """(terms, dim); narrow catalogues leave the last dimensions zero."""
     from sklearn.decomposition import TruncatedSVD
@@ -81,6 +107,7 @@ def _project(tfidf: sp.csr_matrix, dim: int, seed: int) -> np.ndarray:
     projection = np.zeros((terms, dim), np.float32)
     width = min(dim, products - 1, terms - 1)
     if width > 0 and tfidf.nnz:
-        fitted = TruncatedSVD(width, n_iter=4, random_state=seed).fit(tfidf)
+        with np.errstate(invalid="ignore"):  # it divides by the variance, which may be nothing
+            fitted = TruncatedSVD(width, n_iter=4, random_state=seed).fit(tfidf)
         projection[:, :width] = np.asarray(fitted.components_).T
     return projection

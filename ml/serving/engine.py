@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ml.serving.blend import BLEND, blended
 from ml.serving.candidate_features import candidate_features, log_ranks
+from ml.serving.newcomers import EASE, best_newcomers
 from ml.serving.order import order
 from ml.serving.reasons import similar_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
@@ -32,6 +33,8 @@ CLASSICAL = {
     "buy-again": "buy-again",
 }
 """Orders that need no network, and the source each one sorts by."""
+LAST = 1e-6
+"""Classical scores are no probabilities: newcomers only fill what those orders leave open."""
 
 
 class UnknownProduct(Exception):
@@ -70,12 +73,25 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     allowed = _allowed(release, request, shopper)
     watch.lap("filter")
     rung = _rung(release, request, shopper)
+    fresh, chances = best_newcomers(
+        release.tables,
+        release.newcomers,
+        release.manifest.newcomers,
+        shopper,
+        scores[EASE],
+        allowed,
+        request.limit,
+    )
+    if release.newcomers is not None:
+        allowed &= ~release.untried
     if rung in CLASSICAL:
         row = scores[SOURCES.index(CLASSICAL[rung])]
         candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
     else:
         candidates = merge_candidates(scores, allowed, request.limit)
         probability = _scored(release, request, shopper, scores, candidates, rung)
+    candidates = np.concatenate([candidates, fresh])
+    probability = np.concatenate([probability, chances * (1.0 if rung == OWN_MODELS else LAST)])
     watch.lap("score")
     chosen, final = _ordered(release, request, candidates, probability)
     reasons = why(release.tables, shopper, interest, scores, chosen)
@@ -107,6 +123,8 @@ def _scored(
     rung: str,
 ) -> NDArray[np.float32]:
     """By the ranker or, relative to the best and the last, by the blend: (candidates,)."""
+    if not candidates.size:
+        return np.zeros(0, np.float32)
     if rung == BLEND:
         ranks = log_ranks(scores[:, candidates])
         blend = blended(ranks, release.manifest.blend.of(request.mode))

@@ -19,6 +19,17 @@ class Neighbours(NamedTuple):
     """(items, K)."""
 
 
+class SparseRows(NamedTuple):
+    """A matrix with few entries, row after row."""
+
+    starts: NDArray[np.int64]
+    """(rows + 1,): where the entries of each row begin; the last is their number."""
+    column: NDArray[np.int32]
+    """(entries,)."""
+    weight: NDArray[np.float32]
+    """(entries,)."""
+
+
 class Tables(NamedTuple):
     """Everything but the networks. The first axis is the product unless said otherwise."""
 
@@ -53,6 +64,8 @@ class Tables(NamedTuple):
     content: Neighbours
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
+    words: SparseRows | None = None
+    """(items, terms): telling words of each product, length 1 or 0; None in old releases."""
 
 
 def position_index(product_ids: list[str]) -> dict[str, int]:

@@ -36,7 +36,7 @@ JAPANESE = [
 
 def nearest(titles: list[str]) -> list[int]:
     """Position of the product each one is most alike to."""
-    found = content_neighbours(fit_text([ProductText(title) for title in titles]).tfidf, most=2)
+    found = content_neighbours(fit_text([ProductText(title) for title in titles]).telling, most=2)
     return [int(row[0]) if weight[0] else -1 for row, weight in zip(*found, strict=True)]
 
 
@@ -51,7 +51,7 @@ def test_products_alike_in_words_and_category_are_neighbours() -> None:
         }
     )
 
-    found = content_neighbours(fit_text(product_texts(products)).tfidf, most=3)
+    found = content_neighbours(fit_text(product_texts(products)).telling, most=3)
 
     assert found.item[0, 0] == 1
     assert found.item[2, 0] == 3
@@ -63,7 +63,7 @@ def test_products_alike_in_words_and_category_are_neighbours() -> None:
 def test_titles_that_say_nothing_make_no_neighbours(title: str) -> None:
     space = fit_text([ProductText(title)] * 200)
 
-    assert not content_neighbours(space.tfidf).weight.any()
+    assert not content_neighbours(space.telling).weight.any()
     assert np.isfinite(space.vectors).all()
 
 

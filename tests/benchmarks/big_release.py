@@ -29,6 +29,7 @@ from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
 from ml.towers import Towers
+from ml.trainers import builder
 
 PRODUCTS = 10_000
 DIM = 64
@@ -120,7 +121,7 @@ def _towers(rng: np.random.Generator) -> TrainedTowers:
         encoding=Encoding({}, {}, {}, {}, 0.0, {}),
         content=rng.standard_normal((PRODUCTS, 64)).astype(np.float32),
     )
-    towers = Towers(items, 2, DIM)
+    towers = Towers(items, 2, DIM, builder("merlin"))
     return TrainedTowers(towers, towers.item_vectors(np.zeros(PRODUCTS, bool)), {})
 
 

@@ -2,12 +2,12 @@
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check eval bench clean
+.PHONY: help setup demo up test check eval bench content-encoder clean
 
 help: ## Explain the targets
 	@echo "Aisle: every shop's own recommender"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "PORT=8001 make demo listens elsewhere; AISLE_STATE_DIR=/path keeps the data elsewhere."
 
@@ -40,6 +40,9 @@ eval: setup ## Measure recommendation quality on public data, and write docs/qua
 bench: setup ## Measure speed against ceilings taken in the same run
 	@$(python) -m tests.benchmarks
 
+content-encoder: ## Install the optional sentence encoder into .venv-content
+	@infra/local/content_encoder.sh
+
 clean: ## Stop the servers, and delete their data and .venv
 	@if [ -x $(python) ]; then $(python) -m infra.local remove; fi
-	rm -rf .venv .local .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-content .local .pytest_cache .ruff_cache .import_linter_cache

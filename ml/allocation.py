@@ -21,6 +21,7 @@ from ml.serving.tables import Tables
 
 STEP = 10
 DEEPEST = 400
+FEWEST_TRENDING = 60
 MOST_SHOPPERS = 300
 """So many tell enough: the shares of the sources are what is looked for."""
 FEWEST_CHOICES = 200
@@ -85,14 +86,16 @@ def allocate(asked: list[Asked]) -> dict[str, int]:
     """Give places to the sources, STEP by STEP to whichever finds most for what it adds.
 
     Greedy cover under a budget (Khuller et al. 1999); what another source brings already costs
-    nothing and finds nothing. Every source keeps STEP places, so that the ranker sees it.
+    nothing and finds nothing. Every source keeps STEP places, so that the ranker sees it, and what
+    is trending FEWEST_TRENDING, so that every length of list is cut from the same candidates.
     """
     ranked = np.stack([each.ranked for each in asked])
     chosen = np.stack([each.chosen for each in asked])
     merged = np.zeros(chosen.shape, bool)
     places = np.zeros(len(SOURCES), int)
-    for source in range(len(SOURCES)):
-        _take(merged, ranked[:, source], places, source)
+    for source, name in enumerate(SOURCES):
+        for _ in range(FEWEST_TRENDING // STEP if name == "trending" else 1):
+            _take(merged, ranked[:, source], places, source)
     while merged.sum() / len(asked) < DISTINCT and places.min() < DEEPEST:
         worth = [
             _worth(merged, chosen, ranked[:, source, place : place + STEP])

@@ -7,12 +7,12 @@ scores of every product, (rows, items), higher is better. Products already bough
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
 from ml.interactions import InteractionLog
+from ml.neighbours import strongest_columns
 from ml.serving.tables import Neighbours
 
 DAY_S = 86_400
@@ -24,7 +24,6 @@ EASE_MOST_ITEMS = 6_000
 LONGEST_BASKET = 2_000
 """Distinct products of one shopper that co-occurrence counts: its cost grows with the square."""
 NEIGHBOURS = 100
-CONTENT_NEIGHBOURS = 50
 ITEMS_AT_ONCE = 512
 
 ScoreRows = Callable[[NDArray[np.integer]], NDArray[np.float32]]
@@ -137,7 +136,7 @@ def knn_neighbours(
         row_of = np.repeat(np.arange(rows.start, rows.stop), np.diff(common.indptr))
         common.data /= norms[row_of] * norms[common.indices] + COSINE_SHRINK
         common.data[row_of == common.indices] = 0
-        item[rows], weight[rows] = strongest(common, most)
+        item[rows], weight[rows] = strongest_columns(common, most)
     return Neighbours(item, weight)
 
 
@@ -161,57 +160,6 @@ def ease_neighbours(
         item[rows, :width] = np.where(strength > 0, kept[best], 0)
         weight[rows, :width] = np.maximum(strength, 0)
     return Neighbours(item, weight)
-
-
-def content_neighbours(products: pa.Table, most: int = CONTENT_NEIGHBOURS) -> Neighbours:
-    """The `most` products alike in title, category path and brand, by cosine of TF-IDF.
-
-    products: columns of `ml.dataset.PRODUCTS`.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    documents = _documents(products)
-    n_items = len(documents)
-    # a word that everything has says nothing and costs the square of its count
-    most_common = max(50, n_items // 50)
-    item = np.zeros((n_items, most), np.int32)
-    weight = np.zeros((n_items, most), np.float32)
-    vectorizer = TfidfVectorizer(
-        analyzer=str.split,  # pyright: ignore[reportArgumentType] - inferred from the default
-        sublinear_tf=True,
-        max_df=most_common,
-    )
-    if not any(documents):
-        return Neighbours(item, weight)
-    try:
-        vectors = vectorizer.fit_transform(documents).tocsr().astype(np.float32)
-    except ValueError:  # no word is left: every product is called the same
-        return Neighbours(item, weight)
-    transposed = vectors.T.tocsr()
-    for start in range(0, n_items, ITEMS_AT_ONCE):
-        rows = slice(start, min(start + ITEMS_AT_ONCE, n_items))
-        alike = (vectors[rows] @ transposed).tocsr()
-        row_of = np.repeat(np.arange(rows.start, rows.stop), np.diff(alike.indptr))
-        alike.data[row_of == alike.indices] = 0
-        item[rows], weight[rows] = strongest(alike, most)
-    return Neighbours(item, weight)
-
-
-def _documents(products: pa.Table) -> list[str]:
-    """Words of the title; category levels and brand as one word each, apart from the title's."""
-    import re
-
-    word = re.compile(r"\w+")
-    documents: list[str] = []
-    columns = [products[name].to_pylist() for name in ("title", "category", "brand")]
-    for title, category, brand in zip(*columns, strict=True):
-        words = word.findall((title or "").lower())
-        levels = [level.strip() for level in (category or "").split(">") if level.strip()]
-        words += [f"category:{level.lower().replace(' ', '_')}" for level in levels]
-        if brand:
-            words.append(f"brand:{brand.lower().replace(' ', '_')}")
-        documents.append(" ".join(words))
-    return documents
 
 
 def _liked(log: InteractionLog, n_shoppers: int, n_items: int) -> sp.csr_matrix:
@@ -249,26 +197,6 @@ def _shortened(liked: sp.csr_matrix) -> sp.csr_matrix:
     place = np.arange(len(order)) - np.repeat(liked.indptr[:-1], lengths)
     kept = order[place < LONGEST_BASKET]
     return sp.csr_matrix((liked.data[kept], (shopper[kept], liked.indices[kept])), liked.shape)
-
-
-def strongest(similar: sp.csr_matrix, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The `most` largest positive entries of each row, largest first: two (rows, most).
-
-    Short rows are padded with zeros. Equal entries are ordered by column.
-    """
-    n_rows = len(similar.indptr) - 1
-    item = np.zeros((n_rows, most), np.int32)
-    weight = np.zeros((n_rows, most), np.float32)
-    for row, (start, end) in enumerate(zip(similar.indptr, similar.indptr[1:], strict=False)):
-        values, columns = similar.data[start:end], similar.indices[start:end]
-        if len(values) > most:
-            top = np.argpartition(-values, most - 1)[:most]
-            values, columns = values[top], columns[top]
-        order = np.lexsort((columns, -values))
-        order = order[: np.count_nonzero(values > 0)]
-        item[row, : len(order)] = columns[order]
-        weight[row, : len(order)] = values[order]
-    return item, weight
 
 
 def _best_columns(

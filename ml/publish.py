@@ -27,8 +27,11 @@ from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
 from ml.serving.engine import load_release
 from ml.serving.tables_files import save_tables
 from ml.shop import Shop, build_shop
-from ml.train import TrainConfig, Trained, train_shop
+from ml.train import Encoders, TrainConfig, Trained, train_shop
 from ml.windows import Cuts
+
+VECTORS = ".vectors"
+"""Folder beside a tenant's releases where the vectors of its products are kept."""
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -46,10 +49,13 @@ class Destination(Struct, frozen=True, kw_only=True):
         return self.releases / self.release_id
 
 
-def train_release(dataset: Path, destination: Destination, report: Report) -> dict[str, Any]:
+def train_release(
+    dataset: Path, destination: Destination, report: Report, text_encoder: str | None = None
+) -> dict[str, Any]:
     """Read, train, publish; the answer is for `training.receive`.
 
-    Safe to run twice: a complete release is kept as it is.
+    Safe to run twice: a complete release is kept as it is. text_encoder: interpreter of the
+    optional sentence encoder; its vectors are kept beside the tenant's releases.
     """
     try:
         if not (destination.folder / MANIFEST).exists():
@@ -59,7 +65,10 @@ def train_release(dataset: Path, destination: Destination, report: Report) -> di
             if not len(shop.log.ts):
                 return {"failed": "There are no events of known products yet."}
             parent = _parent_gate(destination)
-            config = TrainConfig(objective=destination.objective)
+            config = TrainConfig(
+                objective=destination.objective,
+                encoders=Encoders(text=text_encoder, cache=str(destination.releases / VECTORS)),
+            )
             trained = train_shop(shop, Cuts.of_log(shop.log), config, report, parent)
             publish(shop, trained, destination, report)
         gate = verify_release(destination.folder).metrics.gate
@@ -131,5 +140,6 @@ def _manifest(shop: Shop, trained: Trained, destination: Destination) -> Manifes
         objective=destination.objective,
         calibration=None if trained.ranker is None else trained.ranker.calibration,
         blend=trained.blend,
+        newcomers=trained.newcomers,
         files={},
     )

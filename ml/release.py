@@ -36,6 +36,8 @@ FILES = frozenset(
         "sessions.npz",
         "towers.npz",
         "vocabulary.msgpack",
+        "words.npz",
+        "item_tower.onnx",
     }
 )
 
@@ -125,6 +127,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
     towers: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     seconds: dict[str, float] = {}
+    content: str = ""
+    """What the vectors of products were made of, and why an encoder was not used."""
 
 
 class Calibration(Struct, frozen=True, kw_only=True):
@@ -144,6 +148,16 @@ class Blend(Struct, frozen=True, kw_only=True):
         return self.new if mode == "new" else self.repeat
 
 
+class NewcomerModel(Struct, frozen=True, kw_only=True):
+    """How likely a shopper chooses a product that nobody has tried: a logistic regression."""
+
+    mean: list[float]
+    """Of each of `ml.serving.newcomers.FEATURES`."""
+    deviation: list[float]
+    weights: list[float]
+    bias: float
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     schema_version: int
     engine_version: int
@@ -159,6 +173,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """net-revenue: own models' lists are ordered by probability times `Tables.worth_cents`."""
     calibration: Calibration | None
     blend: Blend
+    newcomers: NewcomerModel | None = None
     files: dict[str, FileEntry]
 
 

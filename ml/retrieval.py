@@ -107,7 +107,7 @@ def train_two_tower(
         if step % max(1, steps // REPORTS) == 0:
             recent_loss = float(np.mean(losses[-20:]))
             report((step + 1) / steps, {"loss": recent_loss})
-    vectors = towers.item_vectors()
+    vectors = towers.item_vectors(samples.item_counts(samples.targets, len(items.codes)) == 0)
     recall = _recall(towers, vectors, samples, held)
     report(1.0, {"loss": recent_loss, f"recall@{RECALL_AT}": recall})
     metrics = {"loss": recent_loss, f"recall@{RECALL_AT}": recall, "samples": float(len(training))}

@@ -14,7 +14,7 @@ from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
 from ml.serving.sources import CANDIDATES_PER_SOURCE
-from ml.serving.tables import Neighbours, Tables
+from ml.serving.tables import Neighbours, SparseRows, Tables
 from ml.session_choice import NO_SESSIONS, SessionPlan, fit_sessions
 from ml.session_network import TrainedNetwork
 from ml.shop import Shop
@@ -37,8 +37,11 @@ class Catalogue(NamedTuple):
     codes: statistics.CatalogueCodes
     log_price: NDArray[np.float32]
     content: Neighbours
+    words: SparseRows
     features: ItemFeatures | None
     """What the item tower sees; None where too little data would train it."""
+    said: str = ""
+    """What the content of products was read with."""
 
 
 def fit_retriever(
@@ -68,13 +71,9 @@ def fit_retriever(
     neighbours_done(1.0)
     towers = None
     if catalogue.features is not None:
+        progress = part(report, "two-tower", *step)
         towers = train_two_tower(
-            log,
-            catalogue.features,
-            len(shop.markets),
-            config,
-            part(report, "two-tower", *step),
-            warm_start,
+            log, catalogue.features, len(shop.markets), config, progress, warm_start
         )
     rebuy_rate, rebuy_days = statistics.rebuying(log, n_items)
     tables = Tables(
@@ -99,5 +98,6 @@ def fit_retriever(
         candidates=CANDIDATES_PER_SOURCE if candidates is None else candidates,
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
         sessions=fit_sessions(log, n_items, plan, network),
+        words=catalogue.words,
     )
     return Retriever(tables, towers)

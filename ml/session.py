@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ml.baselines import strongest
 from ml.interactions import KIND_INDEX, InteractionLog
+from ml.neighbours import strongest_columns
 from ml.serving.neighbours import Neighbours
 from ml.serving.session_tables import NOTHING, Sessions
 from ml.serving.sessions_files import visits_of_clicks
@@ -104,7 +104,7 @@ def learn_rules(visits: Visits, n_items: int) -> Neighbours:
     before, after, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     followed = sp.csr_matrix((weight, (before, after)), (n_items, n_items))
     followed.sum_duplicates()
-    return Neighbours(*strongest(followed, RULES))
+    return Neighbours(*strongest_columns(followed, RULES))
 
 
 def learn_sessions(visits: Visits, n_items: int) -> Sessions:

@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_INDEX, InteractionLog
+from ml.serving.encoding import CATEGORY_SEPARATOR
 from ml.serving.tables import TREND_HALF_LIVES_DAYS
 
 DAY_S = 86_400
-CATEGORY_SEPARATOR = ">"
 REBUY_PRIOR_BUYERS = 10.0
 RETURN_PRIOR_PURCHASES = 20.0
 SOONEST_REBUY_S = DAY_S // 2

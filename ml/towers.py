@@ -63,10 +63,11 @@ class Towers(nn.Module):
         self.codes = nn.ModuleList(
             build.build_table(size, CODE_DIM) for size in items.cardinalities
         )
-        width = dim + CODE_DIM * len(items.cardinalities) + items.dense.shape[1]
+        dense = np.concatenate([items.dense, items.content], axis=1)
+        width = dim + CODE_DIM * len(items.cardinalities) + dense.shape[1]
         self.item_mlp = build.build_mlp(width, HIDDEN, dim)
         self._item_codes = torch.from_numpy(items.codes.astype(np.int64))
-        self._item_dense = torch.from_numpy(items.dense)
+        self._item_dense = torch.from_numpy(dense)
 
     def items(self, positions: Tensor, hidden: Tensor) -> Tensor:
         """(B,) positions → (B, dim), L2-normalised; `hidden` ones live from content alone."""
@@ -82,10 +83,13 @@ class Towers(nn.Module):
         self.load_state_dict(other.state_dict())
 
     @torch.no_grad()
-    def item_vectors(self) -> NDArray[np.float32]:
+    def item_vectors(self, untried: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(items, dim); the `untried`, (items,), live from content: nothing taught their ids."""
         positions = torch.arange(len(self._item_codes)).split(ITEMS_AT_ONCE)
-        rows = [self.items(part, torch.zeros_like(part, dtype=torch.bool)) for part in positions]
-        return torch.cat(rows).numpy()
+        hidden = torch.from_numpy(untried).split(ITEMS_AT_ONCE)
+        return torch.cat(
+            [self.items(*part) for part in zip(positions, hidden, strict=True)]
+        ).numpy()
 
     @torch.no_grad()
     def query_vectors(self, inputs: TowerInputs) -> NDArray[np.float32]:

@@ -6,13 +6,14 @@ retriever before now, a ranker and a blend from all windows.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
 from msgspec import Struct, structs
 
 from ml import gate, statistics
-from ml.baselines import BASELINES, content_neighbours
+from ml.baselines import BASELINES
 from ml.blend import blend_scores, fit_blend
 from ml.comparison import (
     ListQuality,
@@ -21,12 +22,16 @@ from ml.comparison import (
     quality_of_order,
     quality_of_source,
 )
+from ml.content.dense import describe_content
+from ml.content.neighbours import content_neighbours
+from ml.content.text import fit_text, product_texts, sparse_rows
 from ml.features import encode_catalogue
+from ml.newcomers import fit_newcomers
 from ml.objective import target_of
 from ml.progress import Report, part
 from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
 from ml.ranking_set import split_shoppers
-from ml.release import Blend, Gate, Metrics, Objective
+from ml.release import Blend, Gate, Metrics, NewcomerModel, Objective
 from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
 from ml.serving.blend import BLEND, PRIOR
@@ -49,6 +54,15 @@ HELD_OUT = 0.15
 """Share of shoppers that decide when the ranker stops and how its scores are calibrated."""
 
 
+class Encoders(Struct, frozen=True, kw_only=True):
+    """What an operator may add to the words of products."""
+
+    text: str | None = None
+    """Interpreter of the sentence encoder's environment; see `ml.content.encode_text`."""
+    cache: str | None = None
+    """Folder of one tenant, where vectors are kept from training to training."""
+
+
 class TrainConfig(Struct, frozen=True, kw_only=True):
     seed: int = 17
     objective: Objective = "auto"
@@ -57,6 +71,7 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
     sessions: SessionConfig = SessionConfig()
+    encoders: Encoders = Encoders()
 
     def with_models(self, kind: RankerKind, trainer: Trainer) -> "TrainConfig":
         """Another kind of ranker, and both networks by `trainer`."""
@@ -82,6 +97,7 @@ class Trained(NamedTuple):
     ranker: TrainedRanker | None
     blend: Blend
     metrics: Metrics
+    newcomers: NewcomerModel | None = None
 
 
 def train_shop(
@@ -102,7 +118,7 @@ def train_shop(
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
     trainer = None if lacking else config.towers.trainer
-    catalogue = describe_catalogue(shop, trainer, report)
+    catalogue = describe_catalogue(shop, trainer, config.encoders, report)
     clock.lap("features")
     plan = _plan_sessions(shop, cuts, config, report)
     how = structs.replace(how, sessions=plan)
@@ -115,6 +131,7 @@ def train_shop(
     clock.lap("ranker")
     verdict = _judge(shop, judged, _blend(earlier), later, parent, report)
     clock.lap("evaluation")
+    newcomers = _newcomers(shop, later, config.seed)
     towers, candidates = later.retriever.towers, later.retriever.tables.candidates
     everything = [*earlier, later.window]
     blend = _blend(everything)
@@ -130,8 +147,9 @@ def train_shop(
         towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
+        content=catalogue.said,
     )
-    return Trained(final, ranker, blend, metrics)
+    return Trained(final, ranker, blend, metrics, newcomers)
 
 
 def _plan_sessions(shop: Shop, cuts: Cuts, config: TrainConfig, report: Report) -> SessionPlan:
@@ -191,20 +209,33 @@ class Clock:
         self._since = now
 
 
-def describe_catalogue(shop: Shop, trainer: Trainer | None, report: Report) -> Catalogue:
+def describe_catalogue(
+    shop: Shop, trainer: Trainer | None, encoders: Encoders, report: Report
+) -> Catalogue:
     """With what the item tower sees where a `trainer` will train one."""
     report("features", 0.0, {})
     products = shop.products
-    content = content_neighbours(products)
+    texts = product_texts(products)
+    text = fit_text(texts)
+    cache = Path(encoders.cache) if encoders.cache else None
+    encoder = Path(encoders.text) if encoders.text and trainer else None
+    content = describe_content(texts, text, encoder, cache)
     report("features", 0.4, {})
     catalogue = Catalogue(
         codes=statistics.catalogue_codes(products),
         log_price=statistics.log_prices(products),
-        content=content,
-        features=encode_catalogue(products, trainer) if trainer else None,
+        content=content_neighbours(text.telling),
+        words=sparse_rows(text.telling),
+        features=encode_catalogue(products, trainer, content.vectors) if trainer else None,
+        said=content.said,
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue
+
+
+def _newcomers(shop: Shop, last: JudgingWindow, seed: int) -> NewcomerModel | None:
+    tables = last.retriever.tables
+    return fit_newcomers(tables, last.book, shop.shopper_market, last.truth, seed)
 
 
 def _blend(windows: list[Window]) -> Blend:
@@ -312,6 +343,6 @@ def _without_models(
     candidates = later.retriever.tables.candidates
     final = _fit_final(shop, catalogue, cuts, config, None, report, how.sessions, candidates)
     verdict = gate.without_models(lacking, orders["new"], orders["repeat"])
-    return Trained(
-        final, None, _blend(windows), Metrics(gate=verdict, sessions=how.sessions.contest)
-    )
+    newcomers = _newcomers(shop, later, how.seed)
+    metrics = Metrics(gate=verdict, sessions=how.sessions.contest, content=catalogue.said)
+    return Trained(final, None, _blend(windows), metrics, newcomers)

@@ -60,7 +60,9 @@ def train_task(
         objective=msgspec.convert(objective, Objective),
     )
     try:
-        outcome = train_release(Path(dataset), destination, progress)
+        outcome = train_release(
+            Path(dataset), destination, progress, os.environ.get("AISLE_TEXT_ENCODER") or None
+        )
     except SoftTimeLimitExceeded:
         outcome = {"failed": f"Training took longer than {SOFT_LIMIT_S // 60} minutes."}
     except Exception as error:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ml.serving.blend import BLEND, blended
 from ml.serving.candidate_features import candidate_features, log_ranks
+from ml.serving.newcomers import EASE, best_newcomers
 from ml.serving.order import order
 from ml.serving.reasons import similar_reasons, visit_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
@@ -37,6 +38,8 @@ CLASSICAL = {
 IN_VISIT = "session"
 """Answers who is known from the current visit alone."""
 ORDERS = {**CLASSICAL, IN_VISIT: "session"}
+LAST = 1e-6
+"""Classical scores are no probabilities: newcomers only fill what those orders leave open."""
 
 
 class UnknownProduct(Exception):
@@ -77,12 +80,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     rung = _rung(release, request, shopper)
     if rung == IN_VISIT:
         scores[SESSION] = _next_of_visit(release, shopper)
-    if rung in ORDERS:
-        row = scores[SOURCES.index(ORDERS[rung])]
-        candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
-    else:
-        candidates = merge_candidates(release.tables, scores, allowed, request.limit)
-        probability = _scored(release, request, shopper, scores, candidates, rung)
+    candidates, probability = _candidates(release, request, shopper, scores, allowed, rung)
     watch.lap("score")
     worth = release.worth_cents if rung == OWN_MODELS else None
     chosen, final = _ordered(release, request, candidates, probability, worth)
@@ -107,6 +105,39 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     )
 
 
+def _candidates(
+    release: LoadedRelease,
+    request: EngineRequest,
+    shopper: Shopper,
+    scores: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    rung: str,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions and scores of tried products in the order of the rung, and of the newcomers."""
+    fresh, chances = best_newcomers(
+        release.tables,
+        release.newcomers,
+        release.manifest.newcomers,
+        shopper,
+        scores[EASE],
+        allowed,
+        request.limit,
+    )
+    if release.newcomers is not None:
+        allowed = allowed & ~release.untried
+    if rung in ORDERS:
+        row = scores[SOURCES.index(ORDERS[rung])]
+        candidates, probability = _classical(row, scores[TRENDING], allowed, request.limit)
+    else:
+        candidates = merge_candidates(release.tables, scores, allowed, request.limit)
+        probability = _scored(release, request, shopper, scores, candidates, rung)
+    confidence = 1.0 if rung == OWN_MODELS else LAST
+    return (
+        np.concatenate([candidates, fresh]),
+        np.concatenate([probability, chances * np.float32(confidence)]),
+    )
+
+
 def _scored(
     release: LoadedRelease,
     request: EngineRequest,
@@ -116,6 +147,8 @@ def _scored(
     rung: str,
 ) -> NDArray[np.float32]:
     """By the ranker or, relative to the best and the last, by the blend: (candidates,)."""
+    if not candidates.size:
+        return np.zeros(0, np.float32)
     if rung == BLEND:
         ranks = log_ranks(scores[:, candidates])
         blend = blended(ranks, release.manifest.blend.of(request.mode))

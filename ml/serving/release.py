@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ml.release import Manifest, ReleaseRejected, verify_release
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.newcomers import newcomers_of
 from ml.serving.ranker import NETWORK, Ranker, load_edges
 from ml.serving.request import Mode
 from ml.serving.shopper import Shopper
@@ -41,6 +42,8 @@ class LoadedRelease:
         self.worth_cents = tables.worth_cents() if manifest.objective == "net-revenue" else None
         """(items,) where lists are ordered by expected net revenue."""
         self.market_index = {market: row for row, market in enumerate(tables.markets)}
+        self.untried = tables.first_seen_s >= tables.cut_s
+        self.newcomers = newcomers_of(tables, self.untried) if manifest.newcomers else None
         self._query_tower = query_tower
         self._ranker = ranker
 

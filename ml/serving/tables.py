@@ -14,6 +14,17 @@ WEEK, MONTH, SEASON = 1, 2, 3
 """Columns of `Tables.trends` that are asked for by name."""
 
 
+class SparseRows(NamedTuple):
+    """A matrix with few entries, row after row."""
+
+    starts: NDArray[np.int64]
+    """(rows + 1,): where the entries of each row begin; the last is their number."""
+    column: NDArray[np.int32]
+    """(entries,)."""
+    weight: NDArray[np.float32]
+    """(entries,)."""
+
+
 class Tables(NamedTuple):
     """Everything but the networks. The first axis is the product unless said otherwise."""
 
@@ -53,6 +64,8 @@ class Tables(NamedTuple):
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
     sessions: Sessions = NOTHING
+    words: SparseRows | None = None
+    """(items, terms): telling words of each product, length 1 or 0; None where none is told."""
 
     def worth_cents(self) -> NDArray[np.float32]:
         """What one order of each product leaves after returns; a usual price where unknown."""

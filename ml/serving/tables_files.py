@@ -9,7 +9,9 @@ from msgspec import Struct
 from ml.release import ReleaseRejected
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
-from ml.serving.tables import Neighbours, Tables
+from ml.serving.tables import Neighbours, SparseRows, Tables
+
+WORDS = "words.npz"
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ def save_tables(tables: Tables, folder: Path) -> None:
         content_weight=tables.content.weight,
     )
     save_sessions(tables.sessions, folder)
+    if tables.words is not None:
+        np.savez(folder / WORDS, **tables.words._asdict())
 
 
 def load_tables(folder: Path) -> Tables:
@@ -112,6 +116,7 @@ def load_tables(folder: Path) -> Tables:
         candidates=items.candidates,
         item_vectors=np.ascontiguousarray(vectors, np.float32),
         sessions=load_sessions(folder, n),
+        words=_words(folder / WORDS, n),
     )
 
 
@@ -127,3 +132,17 @@ def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
     if not sound or (index.size and not (index.min() >= 0 and index.max() < n)):
         raise ReleaseRejected("neighbours.npz names products that do not exist")
     return Neighbours(index.astype(np.int32, copy=False), weight.astype(np.float32, copy=False))
+
+
+def _words(path: Path, n: int) -> SparseRows | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        rows = SparseRows(*(arrays[name] for name in SparseRows._fields))
+    entries = rows.starts[-1] if len(rows.starts) == n + 1 else -1
+    sound = (np.diff(rows.starts) >= 0).all() and np.isfinite(rows.weight).all()
+    if not sound or rows.starts[0] or not (entries == len(rows.column) == len(rows.weight)):
+        raise ReleaseRejected("words.npz does not hold one row of every product")
+    if entries and rows.column.min() < 0:
+        raise ReleaseRejected("words.npz names a term that does not exist")
+    return rows

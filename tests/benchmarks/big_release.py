@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.features import CODES, DENSE, Encoding, ItemFeatures
+from ml.features import ItemFeatures
 from ml.golden import write_golden
 from ml.ranking import RankerConfig, train_ranker
 from ml.ranking_set import Candidates
@@ -22,12 +22,14 @@ from ml.release import (
 from ml.retrieval import TrainedTowers
 from ml.serving.blend import PRIOR
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.encoding import CODES, DENSE, Encoding
 from ml.serving.engine import load_release
 from ml.serving.request import Interaction, Purchase
 from ml.serving.sources import CANDIDATES_PER_SOURCE
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.tables_files import save_tables
 from ml.towers import Towers
+from ml.trainers import builder
 
 PRODUCTS = 10_000
 DIM = 64
@@ -116,10 +118,11 @@ def _towers(rng: np.random.Generator) -> TrainedTowers:
         codes=rng.integers(0, 50, (PRODUCTS, len(CODES))).astype(np.int32),
         cardinalities=sizes,
         dense=rng.standard_normal((PRODUCTS, len(DENSE))).astype(np.float32),
-        encoding=Encoding({}, {}, {}, {}, 0.0),
+        encoding=Encoding({}, {}, {}, {}, 0.0, {}),
+        content=rng.standard_normal((PRODUCTS, 64)).astype(np.float32),
     )
-    towers = Towers(items, 2, DIM)
-    return TrainedTowers(towers, towers.item_vectors(), {})
+    towers = Towers(items, 2, DIM, builder("merlin"))
+    return TrainedTowers(towers, towers.item_vectors(np.zeros(PRODUCTS, bool)), {})
 
 
 def _candidates(rng: np.random.Generator) -> Candidates:

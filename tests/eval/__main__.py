@@ -10,6 +10,7 @@ import sys
 
 from rich.console import Console
 
+from tests.eval import cold
 from tests.eval.page import write_page
 from tests.eval.registry import EVALUATIONS
 from tests.eval.report import merged, read_report, write_report
@@ -20,6 +21,8 @@ REPORT = BUILD / "report.json"
 
 def main(arguments: list[str]) -> int:
     console = Console()
+    if arguments[:1] == ["cold"]:
+        return cold.main(arguments[1:])
     chosen = arguments or os.environ.get("DATASETS", "").replace(",", " ").split()
     chosen = chosen or list(EVALUATIONS)
     unknown = [name for name in chosen if name not in EVALUATIONS and name != "report"]

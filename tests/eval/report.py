@@ -35,7 +35,13 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def read_report(path: Path) -> Report:
-    return msgspec.json.decode(path.read_bytes(), type=Report) if path.exists() else Report()
+    """Empty where there is none yet, or one that an older version wrote in another form."""
+    if not path.exists():
+        return Report()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Report)
+    except msgspec.ValidationError:
+        return Report()
 
 
 def write_report(path: Path, report: Report) -> None:

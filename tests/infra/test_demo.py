@@ -118,7 +118,8 @@ def test_a_refusal_of_the_api_is_passed_on_in_its_words() -> None:
 
 def test_a_training_that_runs_already_is_joined() -> None:
     running = {
-        "job_id": "j1", "state": "training", "requested_by": "schedule", "stage": "ranker",
+        "job_id": "j1", "state": "training", "requested_by": "schedule", "objective": "auto",
+        "stage": "ranker",
         "progress": 0.5, "detail": {"loss": 0.4}, "reason": None, "release_id": None,
         "created_at": "2026-01-01T00:00:00Z", "started_at": None, "heartbeat_at": None,
         "finished_at": None,
@@ -143,6 +144,7 @@ def test_the_comparison_names_who_serves_and_how_sure_it_is() -> None:
         verdict="Own models serve.",
         serving=True,
         parent_release_id=None,
+        objective="auto",
         metrics=Headline(
             shoppers=700,
             baseline="ease",

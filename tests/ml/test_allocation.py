@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.allocation import DEEPEST, DISTINCT, STEP, Asked, allocate, ask
+from ml.allocation import DEEPEST, DISTINCT, FEWEST_TRENDING, STEP, Asked, allocate, ask
 from ml.serving.shopper import Shopper, shopper_of_request
 from ml.serving.sources import SOURCES
 from tests.ml.small_release import NOW_S, small_tables
@@ -45,7 +45,10 @@ def test_no_more_are_scored_than_there_is_time_for() -> None:
 
 
 def test_every_source_keeps_some_places() -> None:
-    assert min(allocate(asked([1], ease=[1, 2, 3])).values()) == STEP
+    places = allocate(asked([1], ease=[1, 2, 3]))
+
+    assert places.pop("trending") == FEWEST_TRENDING
+    assert set(places.values()) == {STEP}
 
 
 @pytest.mark.parametrize(

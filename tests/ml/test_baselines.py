@@ -1,11 +1,10 @@
 """The classical peers: against published figures, and on shops small enough to see through."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from ml import baselines
-from ml.baselines import BASELINES, content_neighbours, ease_neighbours, knn_neighbours
+from ml.baselines import BASELINES, ease_neighbours, knn_neighbours
 from ml.interactions import KIND_INDEX, KIND_WEIGHT, InteractionLog
 from tests.ml.recorded import Recorded, evaluate, recorded
 
@@ -118,28 +117,3 @@ def test_ease_keeps_to_its_share_of_the_catalogue(pairs_shop: InteractionLog) ->
 
     assert np.isfinite(scores).all()
     assert (scores > np.finfo(np.float32).min).sum() == 2
-
-
-def test_products_alike_in_words_and_category_are_neighbours() -> None:
-    products = pa.table(
-        {
-            "title": ["red wool scarf", "blue wool scarf", "steel pan", "steel pan lid", "tea"],
-            "category": ["wear > scarves", "wear > scarves", "kitchen", None, None],
-            "brand": pa.array(["acme", "acme", None, None, None], pa.string()),
-        }
-    )
-
-    found = content_neighbours(products, most=3)
-
-    assert found.item[0, 0] == 1
-    assert found.item[2, 0] == 3
-    assert found.weight[0, 0] > 0.5
-    assert not found.weight[4].any()
-
-
-@pytest.mark.parametrize("title", ["", "thing"])
-def test_content_has_no_neighbours_where_titles_say_nothing(title: str) -> None:
-    nothing = pa.nulls(200, pa.string())
-    products = pa.table({"title": [title] * 200, "category": nothing, "brand": nothing})
-
-    assert not content_neighbours(products).weight.any()

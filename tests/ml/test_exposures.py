@@ -12,7 +12,7 @@ from ml.ranking_set import Candidates
 from ml.retrieval import TowerConfig
 from ml.serving.candidate_features import DENSE_FEATURES
 from ml.shop import Shop, build_shop
-from ml.train import describe_catalogue
+from ml.train import Encoders, describe_catalogue
 from ml.windows import Cuts, Window, Windowing, describe_windows
 from tests.ml.toy_shop import DAY_S, PRODUCTS_EACH, TASTES, toy_dataset
 
@@ -57,7 +57,7 @@ def shop() -> Shop:
 
 def windows_of(shop: Shop) -> list[Window]:
     """What a training describes, without the training."""
-    catalogue = describe_catalogue(shop, None, silent)
+    catalogue = describe_catalogue(shop, None, Encoders(), silent)
     how = Windowing(
         kind=target_of("auto", shop.log), most_shoppers=3_000, seed=17, towers=TowerConfig()
     )

@@ -5,13 +5,8 @@ import pyarrow as pa
 import pytest
 
 from ml.dataset import PRODUCTS
-from ml.features import (
-    CODES,
-    OUT_OF_VOCABULARY,
-    ItemFeatures,
-    apply_encoding,
-    encode_catalogue,
-)
+from ml.features import ItemFeatures, encode_catalogue, facts_of
+from ml.serving.encoding import CODES, DENSE, OUT_OF_VOCABULARY, apply_encoding
 
 ROWS = [
     {"product_id": str(n), "title": "t", "category": category, "brand": brand, "price_cents": price}
@@ -61,7 +56,7 @@ def test_dense_values_are_finite_and_standardised(features: ItemFeatures) -> Non
 
 
 def test_plain_tables_encode_as_the_workflow_does(features: ItemFeatures) -> None:
-    codes, dense = apply_encoding(features.encoding, catalogue(ROWS))
+    codes, dense = apply_encoding(features.encoding, facts_of(catalogue(ROWS)))
 
     assert (codes == features.codes).all()
     assert dense == pytest.approx(features.dense, abs=1e-4)
@@ -69,11 +64,18 @@ def test_plain_tables_encode_as_the_workflow_does(features: ItemFeatures) -> Non
 
 def test_a_new_product_of_an_unknown_brand_is_out_of_vocabulary(features: ItemFeatures) -> None:
     new = [{"product_id": "n", "title": "t", "brand": "Unheard", "category": "Food > Dairy > Milk"}]
-    codes, dense = apply_encoding(features.encoding, catalogue(new))
+    codes, dense = apply_encoding(features.encoding, facts_of(catalogue(new)))
 
     assert codes[0, CODES.index("brand")] == OUT_OF_VOCABULARY
     assert codes[0, CODES.index("level 3")] == features.codes[0, CODES.index("level 3")]
     assert np.isfinite(dense).all()
+
+
+def test_a_new_product_is_dear_or_cheap_against_its_category(features: ItemFeatures) -> None:
+    dear = {"product_id": "n", "title": "t", "category": "Food > Dairy > Milk", "price_cents": 900}
+    _, dense = apply_encoding(features.encoding, facts_of(catalogue([dear])))
+
+    assert dense[0, DENSE.index("relative price")] > features.dense[:2].max()
 
 
 def test_columns_that_are_null_throughout_are_encoded() -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ml import metrics
-from ml.features import NONE
 from ml.merlin_adapter import (
     _hooked,
     build_mlp,
@@ -24,6 +23,7 @@ from ml.merlin_adapter import (
     slim,
 )
 from ml.networks import NetworkKind, RankerShape, Trainable
+from ml.serving.encoding import NONE
 
 SHAPE = RankerShape(
     continuous=5,

@@ -22,7 +22,7 @@ from ml.retrieval import TowerConfig
 from ml.retriever import Retriever
 from ml.serving.tables import Tables
 from ml.shop import Shop
-from ml.train import TrainConfig, describe_catalogue, train_shop
+from ml.train import Encoders, TrainConfig, describe_catalogue, train_shop
 from ml.windows import Cuts, Window, Windowing, describe_window
 from tests.ml.toy_shop import DAY_S, START_S, toy_dataset, toy_shop
 
@@ -70,7 +70,7 @@ def only(item: int) -> Change:
 
 def window_of(shop: Shop, start_s: int = T) -> Window:
     """Choices of 30 days from `start_s`, over a retriever learned before it."""
-    catalogue = describe_catalogue(shop, None, quiet)
+    catalogue = describe_catalogue(shop, None, Encoders(), quiet)
     retriever = windows.fit_retriever(
         shop, catalogue, start_s, CONFIG.towers, None, quiet, (0.0, 1.0)
     )

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
+from ml.content.text import fit_text, product_texts
 from ml.features import ItemFeatures, encode_catalogue
 from ml.interactions import KIND_INDEX, InteractionLog
 from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
@@ -29,7 +30,7 @@ def shop() -> Shop:
 
 @pytest.fixture(scope="module")
 def features(shop: Shop) -> ItemFeatures:
-    return encode_catalogue(shop.products)
+    return encode_catalogue(shop.products, content=fit_text(product_texts(shop.products)).vectors)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,23 @@ def test_a_product_without_history_lives_from_its_content(
     nearest = (unknown.numpy() @ trained.item_vectors.T).argmax(axis=1)
 
     assert (nearest < PRODUCTS_EACH).mean() > 0.8
+
+
+def test_the_id_of_a_product_that_nothing_happened_to_does_not_count(
+    shop: Shop, features: ItemFeatures
+) -> None:
+    untried = 3
+    log = shop.log.rows(shop.log.item != untried)
+    trained = train_two_tower(log, features, len(shop.markets), CONFIG, quiet)
+    with torch.no_grad():
+        hidden, shown = (
+            trained.towers.items(torch.tensor([untried, untried + 1]), torch.tensor([value] * 2))
+            for value in (True, False)
+        )
+
+    assert trained.item_vectors[untried] == pytest.approx(hidden[0].numpy(), abs=1e-6)
+    assert trained.item_vectors[untried + 1] == pytest.approx(shown[1].numpy(), abs=1e-6)
+    assert trained.item_vectors[untried] != pytest.approx(shown[0].numpy(), abs=1e-3)
 
 
 def test_the_exported_query_tower_answers_as_the_trained_one(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ml.ranking_set import QueryVectors, Truth
 from ml.serving.request import Mode
-from ml.serving.shopper import Shopper, ShopperBook
+from ml.serving.shopper import Shopper, ShopperBook, may_see
 from ml.serving.sources import (
     CANDIDATES_PER_SOURCE,
     LOWEST_CANDIDATE,
@@ -70,9 +70,7 @@ def ask(
     mode: Mode,
 ) -> Asked:
     scores = source_scores(tables, shopper, profile(shopper), query_vector)
-    allowed = np.ones(len(tables.product_ids), bool)
-    if mode == "new":
-        allowed[shopper.bought] = False
+    allowed = may_see(shopper, mode, len(tables.product_ids))
     ranked = np.full((len(SOURCES), DEEPEST), -1, np.int32)
     for source, row in enumerate(scores):
         top = best(row, allowed, DEEPEST, LOWEST_CANDIDATE.get(SOURCES[source], 0.0))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ml.serving.candidate_features import candidate_features
 from ml.serving.release import LoadedRelease
 from ml.serving.request import Mode
-from ml.serving.shopper import Shopper
+from ml.serving.shopper import Shopper, may_see
 from ml.serving.sources import (
     LOWEST_CANDIDATE,
     SOURCES,
@@ -90,9 +90,7 @@ def write_anatomy(
 def dissect(release: LoadedRelease, shopper: Shopper, mode: Mode) -> Dissected:
     tables = release.tables
     scores = source_scores(tables, shopper, profile(shopper), release.query_vector(shopper))
-    allowed = np.ones(len(release.product_ids), bool)
-    if mode == "new":
-        allowed[shopper.bought] = False
+    allowed = may_see(shopper, mode, len(release.product_ids))
     candidates = merge_candidates(release.tables, scores, allowed, LIST_LENGTH)
     probability = np.zeros(len(candidates), np.float32)
     if release.ranks:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ml.interactions import InteractionLog
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES, candidate_features
 from ml.serving.request import Mode
-from ml.serving.shopper import Shopper, ShopperBook
+from ml.serving.shopper import Shopper, ShopperBook, may_see
 from ml.serving.sources import merge_candidates, profile, source_scores
 from ml.serving.tables import Tables
 from ml.shop import Exposures
@@ -154,9 +154,7 @@ def _describe(
     shown: Shown | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     scores = source_scores(tables, shopper, profile(shopper), vector)
-    allowed = np.ones(len(tables.product_ids), bool)
-    if mode == "new":
-        allowed[shopper.bought] = False
+    allowed = may_see(shopper, mode, len(tables.product_ids))
     candidates = merge_candidates(tables, scores, allowed, LIST_LENGTH)
     slot = None
     if shown is not None:

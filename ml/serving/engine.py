@@ -13,7 +13,7 @@ from ml.serving.reasons import similar_reasons, visit_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
 from ml.serving.sessions import answers_visit, current_visit, session_scores
-from ml.serving.shopper import Shopper, shopper_of_request, since_cut_s
+from ml.serving.shopper import Shopper, may_see, shopper_of_request, since_cut_s
 from ml.serving.similar import similar_scores
 from ml.serving.sources import (
     SESSION,
@@ -167,12 +167,9 @@ def _scored(
 
 
 def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
-    """(items,): not what the caller blocked nor, asked for new products, what is owned already."""
-    n = len(release.product_ids)
-    allowed = np.ones(n, bool) if request.blocked is None else ~request.blocked
-    if request.mode == "new":
-        allowed[shopper.bought] = False
-    return allowed
+    """(items,): what the caller did not block and the shopper may see."""
+    allowed = may_see(shopper, request.mode, len(release.product_ids))
+    return allowed if request.blocked is None else allowed & ~request.blocked
 
 
 def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.interactions import KIND_INDEX, InteractionLog
-from ml.serving.request import FREQUENCY_HALF_LIFE_S, Interaction, Purchase
+from ml.serving.request import FREQUENCY_HALF_LIFE_S, Interaction, Mode, Purchase
 
 LONGEST_HISTORY = 100
 MOST_BOUGHT = 2000
@@ -15,6 +15,7 @@ LONGEST_GAP_S = 7 * DAY_S
 UNSEEN_KINDS = frozenset({"impression", "search", "dwell"})
 """Said about a product by the page or beside another event, not by the shopper's choice."""
 PURCHASE, REFUND = KIND_INDEX["purchase"], KIND_INDEX["refund"]
+DISMISS = KIND_INDEX["dismiss"]
 FREQUENCY_HALF_LIFE_DAYS = FREQUENCY_HALF_LIFE_S / DAY_S
 HALF = np.float32(0.5)
 
@@ -73,6 +74,16 @@ def shopper_of_request(
         hour=int(now_s // 3600 % 24),
         weekday=int((now_s // DAY_S + 3) % 7),
     )
+
+
+def may_see(shopper: Shopper, mode: Mode, n_items: int) -> NDArray[np.bool_]:
+    """(items,): not what was dismissed last nor, in the mode for new products, what is owned."""
+    allowed = np.ones(n_items, bool)
+    if mode == "new":
+        allowed[shopper.bought] = False
+    items, newest = np.unique(shopper.items, return_index=True)
+    allowed[items[shopper.kinds[newest] == DISMISS]] = False
+    return allowed
 
 
 def since_cut_s(now_s: float, cut_s: float) -> float:

@@ -90,14 +90,17 @@ def source_scores(
 
 
 def profile(shopper: Shopper) -> Interest:
-    """Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases once."""
+    """Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases once.
+
+    What was sent back or dismissed takes from what spoke for the same product before.
+    """
     decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
     items = np.concatenate([shopper.items, shopper.bought])
     older = 0.5 ** (shopper.bought_ages / PROFILE_HALF_LIFE_DAYS)
     older[np.isin(shopper.bought, shopper.items, kind="table")] = 0
-    weights = np.concatenate([PROFILE_WEIGHT[shopper.kinds] * decay, older])
+    weights = np.concatenate([KIND_WEIGHT[shopper.kinds] * decay, older])
     distinct, inverse = np.unique(items, return_inverse=True)
-    summed = np.bincount(inverse, weights, len(distinct)).astype(np.float32)
+    summed = np.maximum(np.bincount(inverse, weights, len(distinct)), 0).astype(np.float32)
     strongest = np.argsort(-summed, kind="stable")[:LONGEST_PROFILE]
     return Interest(distinct[strongest].astype(np.int32), summed[strongest])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ml.serving.engine import LoadedRelease, UnknownProduct, load_release, recommend
-from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Purchase
+from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Mode, Purchase
 from tests.ml.small_release import NOW_S, PRODUCTS, write_small_release
 
 
@@ -173,3 +173,37 @@ def test_equal_requests_get_equal_answers(release: LoadedRelease) -> None:
     first, second = recommend(release, request), recommend(release, request)
 
     assert first.items == second.items
+
+
+def done(kind: str, product_id: str, seconds_ago: float) -> Interaction:
+    return Interaction(product_id=product_id, kind=kind, occurred_at_s=NOW_S - seconds_ago)
+
+
+@pytest.mark.parametrize("mode", ["new", "repeat"])
+def test_what_was_dismissed_is_not_shown_until_the_shopper_comes_back_to_it(
+    release: LoadedRelease, mode: Mode
+) -> None:
+    dismissed = [done("dismiss", "p01", 60), done("view", "p01", 120)]
+    viewed_again = [done("view", "p01", 30), *dismissed]
+
+    shown, again = (
+        ids(recommend(release, EngineRequest(now_s=NOW_S, limit=12, mode=mode, recent=recent)))
+        for recent in (dismissed, viewed_again)
+    )
+
+    assert sorted(shown) == [product for product in PRODUCTS if product != "p01"]
+    assert sorted(again) == PRODUCTS
+
+
+def test_what_was_sent_back_no_longer_speaks_for_its_like(tmp_path: Path) -> None:
+    release = load_release(write_small_release(tmp_path, champion="ease"))
+    kept = [done("view", "p03", 30), done("purchase", "p08", 60)]
+    sent_back = [done("view", "p03", 30), done("refund", "p08", 40), done("purchase", "p08", 60)]
+
+    before, after = (
+        ids(recommend(release, EngineRequest(now_s=NOW_S, limit=2, recent=recent)))
+        for recent in (kept, sent_back)
+    )
+
+    assert before[0] == "p09"
+    assert after == ["p04", "p05"]

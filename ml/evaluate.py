@@ -109,6 +109,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     seconds: float
     """Reading, training and publishing."""
     peak_mib: float
+    """Of the same."""
     validation: Metrics
 
 
@@ -131,6 +132,7 @@ def evaluate(
     with bars(console) as report:
         publish(before, train_shop(before, cuts, config, report), place, report)
         seconds = monotonic() - started
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         release = load_release(place.folder)
         truth = _truth(shop, now_s, until_s)
         newcomers = _truth(shop, now_s, until_s, known=False)
@@ -144,7 +146,7 @@ def evaluate(
         served={mode: _graded(answers, before, truth, now_s, mode) for mode in MODES},
         customers=len(truth.shoppers),
         seconds=round(seconds, 1),
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_mib=peak_mib,
         validation=release.manifest.metrics,
     )
     (out / "metrics.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)))

@@ -1,7 +1,6 @@
 """One training of the product on one shop, as a merchant would have it done, in its own process."""
 
 import functools
-import os
 import subprocess
 import sys
 import time
@@ -69,13 +68,8 @@ class Validation(Struct, frozen=True):
 class Summary(Struct, frozen=True):
     validation: Validation
     seconds: float
-
-
-class Fit(Struct, frozen=True, kw_only=True):
-    """Of the whole process: reading, training, and answering every shopper."""
-
-    seconds: float
-    peak_mib: int
+    peak_mib: float
+    """Of reading, training and publishing, as are the seconds."""
 
 
 class Trial(NamedTuple):
@@ -86,7 +80,7 @@ class Trial(NamedTuple):
     """By mode."""
     seed: int
     summary: Summary
-    fit: Fit
+    seconds: float
     shop: Path
     """The data as it was handed over."""
     out: Path
@@ -113,24 +107,25 @@ def trial(sample: Sample, seed: int, console: Console) -> Trial:
     write_folder(sample.dataset, folder / "shop", keep)
     out = folder / f"seed-{seed}"
     console.print(f"  {sample.name}, seed {seed}: {keep.sum():,} events, training and answering")
-    fit = _train(folder / "shop", out, sample.cut, seed)
+    seconds = _train(folder / "shop", out, sample.cut, seed)
     return Trial(
         split=split_at(bought.rows(keep), sample.cut.test, sample.cut.until),
         lists=read_lists(out / "recommendations.parquet"),
         seed=seed,
         summary=msgspec.json.decode((out / "metrics.json").read_bytes(), type=Summary),
-        fit=fit,
+        seconds=seconds,
         shop=folder / "shop",
         out=out,
     )
 
 
-def _train(shop: Path, out: Path, cut: Cut, seed: int) -> Fit:
+def _train(shop: Path, out: Path, cut: Cut, seed: int) -> float:
+    """Seconds of the whole process: reading, training, answering everybody."""
     out.mkdir(parents=True, exist_ok=True)
     log = out / "evaluate.log"
     started_at = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        ended = subprocess.run(
             [
                 *(sys.executable, "-m", "ml.evaluate", str(shop), "--seed", str(seed)),
                 *("--validate-from", _iso(cut.validate), "--test-from", _iso(cut.test)),
@@ -139,13 +134,12 @@ def _train(shop: Path, out: Path, cut: Cut, seed: int) -> Fit:
             cwd=CHECKOUT,
             stdout=output,
             stderr=subprocess.STDOUT,
+            check=False,
         )
-        _, status, usage = os.wait4(process.pid, 0)  # its own peak memory, unlike `wait`
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if ended.returncode != 0:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise TrainingFailed(f"ml.evaluate ended with {process.returncode}, {log}:\n{last}")
-    return Fit(seconds=time.monotonic() - started_at, peak_mib=usage.ru_maxrss // 1024)
+        raise TrainingFailed(f"ml.evaluate ended with {ended.returncode}, {log}:\n{last}")
+    return time.monotonic() - started_at
 
 
 def _iso(seconds: int) -> str:

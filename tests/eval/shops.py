@@ -152,9 +152,9 @@ def figures(one: Trial, grades: Grades, mode: Mode, apart: float) -> Figures:
         coverage=grades.coverage,
         gini=grades.gini,
         diversity=apart,
-        seconds=one.fit.seconds,
+        seconds=one.seconds,
         training_seconds=one.summary.seconds,
-        peak_mib=one.fit.peak_mib,
+        peak_mib=round(one.summary.peak_mib),
         served_by=gate.champion if mode == "new" else gate.repeat_champion,
         verdict=gate.verdict,
     )

@@ -106,9 +106,10 @@ def profile(shopper: Shopper) -> Interest:
 
 
 def last_viewed(shopper: Shopper) -> Interest:
-    """The last LAST_VIEWED distinct products and harmonic weights."""
+    """The last LAST_VIEWED distinct products that were not turned down since; harmonic weights."""
     _, first = np.unique(shopper.items, return_index=True)
-    newest = shopper.items[np.sort(first)[:LAST_VIEWED]]
+    first = np.sort(first)
+    newest = shopper.items[first[KIND_WEIGHT[shopper.kinds[first]] > 0][:LAST_VIEWED]]
     return Interest(newest, (1 / np.arange(1, len(newest) + 1)).astype(np.float32))
 
 

@@ -207,3 +207,12 @@ def test_what_was_sent_back_no_longer_speaks_for_its_like(tmp_path: Path) -> Non
 
     assert before[0] == "p09"
     assert after == ["p04", "p05"]
+
+
+def test_no_reason_rests_on_what_was_dismissed(release: LoadedRelease) -> None:
+    recent = [done("dismiss", "p03", 30), done("view", "p03", 40), done("view", "p08", 90)]
+    answer = recommend(release, EngineRequest(now_s=NOW_S, limit=12, recent=recent))
+
+    because = {item.because_of for item in answer.items}
+    assert "p08" in because
+    assert "p03" not in because

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.ranking_set import QueryVectors, Truth
-from ml.serving.request import Mode
+from ml.serving.request import MODES, Mode
 from ml.serving.shopper import Shopper, ShopperBook, may_see
 from ml.serving.sources import (
     CANDIDATES_PER_SOURCE,
@@ -27,7 +27,6 @@ MOST_SHOPPERS = 300
 FEWEST_CHOICES = 200
 DISTINCT = 200.0
 """Candidates to score for the average shopper, however much the sources overlap."""
-MODES: tuple[Mode, Mode] = ("new", "repeat")
 
 
 class Asked(NamedTuple):

@@ -19,13 +19,12 @@ from ml.progress import Report, part
 from ml.ranking_set import Candidates, Truth, describe_candidates, later_choices, sample_truth
 from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
-from ml.serving.request import Mode
+from ml.serving.request import MODES, Mode
 from ml.serving.shopper import ShopperBook
 from ml.session_choice import NO_SESSIONS, SessionPlan
 from ml.shop import Exposures, Shop
 
 DAY_S = 86_400
-MODES: tuple[Mode, Mode] = ("new", "repeat")
 LONGEST_WINDOW_S = 28 * DAY_S
 SHORTEST_WINDOW_S = 3 * DAY_S
 MOST_LEARNING = 3

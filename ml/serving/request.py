@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Mode = Literal["new", "repeat"]
 """new: what the shopper has not bought yet. repeat: bought products may come again."""
+MODES: tuple[Mode, Mode] = ("new", "repeat")
 FREQUENCY_HALF_LIFE_S = 180 * 86_400
 """A purchase counts half towards a shopper's habits after so long."""
 

@@ -11,8 +11,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ml.serving.buckets import BEYOND
-
 FURTHEST = 5.0
 """Standardised inputs are cut to this many deviations."""
 LARGEST_INITIAL = 0.05
@@ -253,7 +251,7 @@ class RawInputs(nn.Module):
         return self.standardise(dense), self.rows(buckets, codes)
 
     def standardise(self, dense: Tensor) -> Tensor:
-        known = torch.nan_to_num(dense, nan=0.0, posinf=BEYOND, neginf=-BEYOND)
+        known = torch.where(torch.isnan(dense), 0.0, dense)
         return torch.clamp((known - self.mean) / self.scale, -FURTHEST, FURTHEST)
 
     def rows(self, buckets: Tensor, codes: Tensor) -> Tensor:

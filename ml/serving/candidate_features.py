@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.serving.buckets import finite
 from ml.serving.shopper import HALF, PURCHASE, Shopper
 from ml.serving.sources import PROFILE_WEIGHT, SOURCES
 from ml.serving.tables import TREND_HALF_LIVES_DAYS, Tables
@@ -86,9 +87,7 @@ def candidate_features(
         [tables.department[candidates], tables.category[candidates], tables.brand[candidates]],
         axis=1,
     ).astype(np.int64)
-    return CandidateFeatures(
-        np.nan_to_num(dense, copy=False, nan=0.0, posinf=0.0, neginf=0.0), codes
-    )
+    return CandidateFeatures(finite(dense), codes)
 
 
 def _standardised(found: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,7 +28,7 @@ class Newcomers(NamedTuple):
 
     position: NDArray[np.int64]
     """(newcomers,), ascending."""
-    lender: NDArray[np.int32]
+    lender: NDArray[np.integer]
     """(newcomers, K), positions of tried products."""
     share: NDArray[np.float32]
     """(newcomers, K): how much each lends, at most 1 together."""

@@ -58,13 +58,14 @@ def save_tables(tables: Tables, folder: Path) -> None:
     ]
     np.save(folder / "item_features.npy", np.stack(features, axis=1).astype(np.float64))
     np.save(folder / "item_vectors.npy", tables.item_vectors)
+    position = np.min_scalar_type(max(len(tables.product_ids) - 1, 0))
     np.savez(
         folder / "neighbours.npz",
-        co_purchase_item=tables.co_purchase.item,
+        co_purchase_item=tables.co_purchase.item.astype(position),
         co_purchase_weight=tables.co_purchase.weight,
-        ease_item=tables.ease.item,
+        ease_item=tables.ease.item.astype(position),
         ease_weight=tables.ease.weight,
-        content_item=tables.content.item,
+        content_item=tables.content.item.astype(position),
         content_weight=tables.content.weight,
     )
     save_sessions(tables.sessions, folder)
@@ -129,9 +130,11 @@ def _floats(raw: bytes, shape: tuple[int, int]) -> np.ndarray:
 
 def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
     sound = index.shape == weight.shape and len(index) == n and np.isfinite(weight).all()
-    if not sound or (index.size and not (index.min() >= 0 and index.max() < n)):
+    if not sound or not np.issubdtype(index.dtype, np.integer):
+        raise ReleaseRejected("neighbours.npz does not hold one row of neighbours per product")
+    if index.size and not (index.min() >= 0 and index.max() < n):
         raise ReleaseRejected("neighbours.npz names products that do not exist")
-    return Neighbours(index.astype(np.int32, copy=False), weight.astype(np.float32, copy=False))
+    return Neighbours(index, weight.astype(np.float32, copy=False))
 
 
 def _words(path: Path, n: int) -> SparseRows | None:

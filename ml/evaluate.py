@@ -32,6 +32,7 @@ from ml.release import Metrics
 from ml.serving.engine import LoadedRelease, load_release, recommend
 from ml.serving.request import EngineRequest, Interaction, Mode, Purchase, strength_at
 from ml.serving.shopper import Shopper, ShopperBook
+from ml.serving.traits import DEVICES
 from ml.shop import Shop, build_shop
 from ml.train import TrainConfig, train_shop
 from ml.trainers import Trainer
@@ -159,7 +160,7 @@ def _graded(
     answers: pa.Table, before: Shop, truth: Truth, now_s: int, mode: Mode
 ) -> dict[str, float]:
     """Of customers with something to find in this mode."""
-    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    book = ShopperBook(before.log, before.traits.of_shopper, now_s)
     row_of = {before.shopper_ids[p]: row for row, p in enumerate(truth.shoppers)}
     index = {product_id: position for position, product_id in enumerate(before.product_ids)}
     lists = np.full((len(row_of), LIST_LENGTH), -1, np.int64)
@@ -193,7 +194,7 @@ def _truth(shop: Shop, start_s: int, until_s: int, *, known: bool = True) -> Tru
 
 
 def _shoppers(before: Shop, truth: Truth, now_s: int) -> list[tuple[str, Shopper]]:
-    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    book = ShopperBook(before.log, before.traits.of_shopper, now_s)
     return [
         (before.shopper_ids[p], book.shopper(int(p), int(before.shopper_market[p])))
         for p in truth.shoppers
@@ -203,7 +204,7 @@ def _shoppers(before: Shop, truth: Truth, now_s: int) -> list[tuple[str, Shopper
 def answer_everybody(
     release: LoadedRelease, before: Shop, truth: Truth, now_s: int, report: Report
 ) -> pa.Table:
-    book = ShopperBook(before.log, len(before.shopper_ids), now_s)
+    book = ShopperBook(before.log, before.traits.of_shopper, now_s)
     rows: list[tuple[str, Mode, int, str, float]] = []
     for done, position in enumerate(truth.shoppers):
         shopper = book.shopper(int(position), int(before.shopper_market[position]))
@@ -252,6 +253,8 @@ def request_of(shopper: Shopper, shop: Shop, now_s: int, mode: Mode) -> EngineRe
             )
         ],
         market=shop.markets[shopper.market] or None,
+        traits=[shop.traits.names[row] for row in shopper.traits if row],
+        device=DEVICES[shopper.device],
     )
 
 

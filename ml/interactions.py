@@ -40,6 +40,8 @@ class InteractionLog(NamedTuple):
     """Unix seconds."""
     market: NDArray[np.int16]
     """0 is unknown."""
+    device: NDArray[np.int8]
+    """Position in `ml.serving.traits.DEVICES`."""
     weight: NDArray[np.float32]
     """How much the event speaks for the item; negative speaks against it."""
 
@@ -50,6 +52,7 @@ class InteractionLog(NamedTuple):
             kind=self.kind[chosen],
             ts=self.ts[chosen],
             market=self.market[chosen],
+            device=self.device[chosen],
             weight=self.weight[chosen],
         )
 

@@ -17,7 +17,7 @@ Objective = Literal["auto", "click", "order", "net-revenue"]
 """What a shop wants more of; auto is the strongest kind of event there is enough of."""
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-ENGINE_VERSION = 3
+ENGINE_VERSION = 4
 LARGEST_FILE_BYTES = 1 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ml.features import ItemFeatures
 from ml.interactions import InteractionLog
 from ml.serving.release import TowerInputs
-from ml.tower_samples import TowerSamples
+from ml.tower_samples import INPUTS, TowerSamples, one_sided
 from ml.trainers import Trainer, builder
+from ml.traits import Traits
 
 if TYPE_CHECKING:
     from ml.towers import Towers
@@ -39,7 +40,8 @@ class TowerConfig(Struct, frozen=True, kw_only=True):
     learning_rate: float = 2e-3
     temperature: float = 0.1
     unknown_share: float = 0.1
-    """Samples in which the product's id is hidden, so that new products live from content."""
+    """Samples in which the product's id is hidden, so that new products live from content, and
+    as many in which the shopper's traits or the history are."""
     held_out: int = 1000
     """Samples that measure recall and train nothing."""
     trainer: Trainer = "merlin"
@@ -66,6 +68,7 @@ def train_two_tower(
     log: InteractionLog,
     items: ItemFeatures,
     n_markets: int,
+    traits: Traits,
     config: TowerConfig,
     report: Callable[..., None],
     warm_start: TrainedTowers | None = None,
@@ -82,10 +85,10 @@ def train_two_tower(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    samples = TowerSamples(log)
+    samples = TowerSamples(log, traits.of_shopper)
     share_of_all = 1.0 if warm_start is None else config.warm_share
     held, training = _split(samples, config, share_of_all, rng)
-    towers = Towers(items, n_markets, config.dim, builder(config.trainer))
+    towers = Towers(items, n_markets, len(traits.names), config.dim, builder(config.trainer))
     if warm_start is not None:
         towers.continue_from(warm_start.towers)
     optimizer = torch.optim.Adam(towers.parameters(), lr=config.learning_rate)
@@ -97,7 +100,8 @@ def train_two_tower(
         chosen = training[step * config.batch_size : (step + 1) * config.batch_size]
         batch = samples.batch(chosen)
         hidden = torch.from_numpy(rng.random(len(chosen)) < config.unknown_share)
-        query = towers.query(*map(torch.from_numpy, batch[:4]))
+        batch = one_sided(batch, config.unknown_share, rng)
+        query = towers.query(*map(torch.from_numpy, batch[:INPUTS]))
         target = torch.from_numpy(batch.target)
         loss = logq_loss(query, towers.items(target, hidden), target, log_share, config.temperature)
         optimizer.zero_grad()
@@ -133,7 +137,7 @@ def _recall(
     if not len(held):
         return 0.0
     batch = samples.batch(held)
-    inputs = dict(zip(batch._fields[:4], batch[:4], strict=True))
+    inputs = dict(zip(batch._fields[:INPUTS], batch[:INPUTS], strict=True))
     scores = towers.query_vectors(inputs) @ vectors.T
     own = scores[np.arange(len(held)), batch.target]
     return float(((scores > own[:, None]).sum(axis=1) < RECALL_AT).mean())

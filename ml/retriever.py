@@ -1,6 +1,6 @@
 """Everything a release knows about a shop at one moment, learned from what happened before it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ml import statistics
 from ml.baselines import ease_neighbours, knn_neighbours
 from ml.features import ItemFeatures
+from ml.interactions import InteractionLog
 from ml.progress import Report, part
 from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
@@ -69,12 +70,8 @@ def fit_retriever(
     neighbours_done(0.5)
     ease = ease_neighbours(log, n_shoppers, n_items, now_s)
     neighbours_done(1.0)
-    towers = None
-    if catalogue.features is not None:
-        progress = part(report, "two-tower", *step)
-        towers = train_two_tower(
-            log, catalogue.features, len(shop.markets), config, progress, warm_start
-        )
+    progress = part(report, "two-tower", *step)
+    towers = _fit_towers(shop, log, catalogue.features, config, progress, warm_start)
     rebuy_rate, rebuy_days = statistics.rebuying(log, n_items)
     tables = Tables(
         cut_s=now_s,
@@ -99,5 +96,20 @@ def fit_retriever(
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
         sessions=fit_sessions(log, n_items, plan, network),
         words=catalogue.words,
+        traits=shop.traits.names,
     )
     return Retriever(tables, towers)
+
+
+def _fit_towers(
+    shop: Shop,
+    log: InteractionLog,
+    features: ItemFeatures | None,
+    config: TowerConfig,
+    progress: Callable[..., None],
+    warm_start: TrainedTowers | None,
+) -> TrainedTowers | None:
+    if features is None:
+        return None
+    n_markets = len(shop.markets)
+    return train_two_tower(log, features, n_markets, shop.traits, config, progress, warm_start)

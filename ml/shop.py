@@ -1,6 +1,6 @@
 """A data set as arrays: one shop's products, shoppers and behaviour, by position."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from ml.dataset import Dataset
 from ml.interactions import KIND_INDEX, KIND_WEIGHT, InteractionLog
+from ml.serving.traits import Device
+from ml.traits import Traits, shopper_traits
 
 SLOT = r'"(?:slot|position)"\s*:\s*(?P<slot>\d{1,9})\b'
 """Where the context of an impression says at which place, from 1, the product was shown."""
 LAST_SLOT = 1000
+DEVICE = r'"device"\s*:\s*"(?P<device>\w{1,20})"'
+"""Where the context of an event says what the shopper held."""
 
 
 class Exposures(NamedTuple):
@@ -42,6 +46,7 @@ class Shop(NamedTuple):
     markets: list[str]
     """Position 0 is the unknown market."""
     shopper_market: NDArray[np.int16]
+    traits: Traits
     log: InteractionLog
     unknown_events: int
     """Events left out because their product is not in the catalogue."""
@@ -69,6 +74,7 @@ def build_shop(dataset: Dataset) -> Shop:
         kind=kind[order].astype(np.int8),
         ts=ts[order],
         market=shopper_market[shopper[order]],
+        device=_devices(events["context"])[order],
         weight=KIND_WEIGHT[kind[order]],
     )
     return Shop(
@@ -78,6 +84,7 @@ def build_shop(dataset: Dataset) -> Shop:
         n_customers=len(customer_ids),
         markets=markets,
         shopper_market=shopper_market,
+        traits=shopper_traits(dataset.customers, shopper_ids),
         log=log,
         unknown_events=int((item < 0).sum()),
         exposures=_exposures(events, log, order),
@@ -96,6 +103,13 @@ def _exposures(events: pa.Table, log: InteractionLog, order: NDArray[np.intp]) -
         ts=log.ts[shown],
         slot=np.minimum(slots, LAST_SLOT).astype(np.int16),
     )
+
+
+def _devices(context: pa.ChunkedArray) -> NDArray[np.int8]:
+    """(events,): positions in `ml.serving.traits.DEVICES`."""
+    found = pc.call_function("extract_regex", [context], pc.ExtractRegexOptions(DEVICE))
+    names = pc.struct_field(found, [0])
+    return (_positions(names, list(get_args(Device))) + 1).astype(np.int8)
 
 
 def _in_time(events: pa.Table) -> NDArray[np.int64]:

@@ -24,9 +24,30 @@ class Batch(NamedTuple):
     """Days before the choice."""
     recent_kinds: NDArray[np.int64]
     context: NDArray[np.int64]
-    """(B, 3): hour, weekday, market."""
+    """(B, 4): hour, weekday, market, device."""
+    traits: NDArray[np.int64]
+    """(B, MOST_TRAITS)."""
     target: NDArray[np.int64]
     """(B,), position of the chosen product."""
+
+
+INPUTS = len(Batch._fields) - 1
+
+
+def one_sided(batch: Batch, share: float, rng: np.random.Generator) -> Batch:
+    """With device and traits hidden in a `share` of the rows, and the history in as many others.
+
+    Either must carry an answer alone: most visitors tell nothing, and a new customer did nothing.
+    """
+    chance = rng.random(len(batch.target))
+    untold, fresh = chance < share, chance > 1 - share
+    context = batch.context.copy()
+    context[untold, -1] = 0
+    return batch._replace(
+        context=context,
+        traits=np.where(untold[:, None], 0, batch.traits),
+        recent_items=np.where(fresh[:, None], 0, batch.recent_items),
+    )
 
 
 class TowerSamples:
@@ -35,10 +56,12 @@ class TowerSamples:
     Events of one shopper at one second are one basket: none of them is history of another.
     """
 
-    def __init__(self, log: InteractionLog) -> None:
+    def __init__(self, log: InteractionLog, traits: NDArray[np.int32]) -> None:
+        """traits: (shoppers, MOST_TRAITS)."""
         unseen = [KIND_INDEX[kind] for kind in UNSEEN_KINDS]
         log = log.rows(~np.isin(log.kind, unseen))
         self._log = log.rows(np.lexsort((log.ts, log.shopper)))
+        self._traits = traits
         shopper, ts = self._log.shopper, self._log.ts
         n = len(ts)
         new_shopper = np.r_[True, shopper[1:] != shopper[:-1]]
@@ -71,12 +94,13 @@ class TowerSamples:
         rows = np.where(known, rows, 0)
         ts = log.ts[targets]
         ages = (ts[:, None] - log.ts[rows]) / DAY_S
-        context = [ts // 3600 % 24, (ts // DAY_S + 3) % 7, log.market[targets]]
+        context = [ts // 3600 % 24, (ts // DAY_S + 3) % 7, log.market[targets], log.device[targets]]
         return Batch(
             recent_items=np.where(known, log.item[rows] + 1, 0).astype(np.int64),
             recent_ages=np.where(known, ages, 0).astype(np.float32),
             recent_kinds=np.where(known, log.kind[rows], 0).astype(np.int64),
             context=np.stack(context, axis=1).astype(np.int64),
+            traits=self._traits[log.shopper[targets]].astype(np.int64),
             target=log.item[targets].astype(np.int64),
         )
 

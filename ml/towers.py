@@ -12,6 +12,7 @@ from ml.features import ItemFeatures
 from ml.interactions import KINDS
 from ml.onnx_files import export_onnx
 from ml.serving.release import TOWER_HISTORY, TowerInputs
+from ml.serving.traits import DEVICES, MOST_TRAITS
 from ml.trainers import Builder
 
 CODE_DIM = 16
@@ -24,22 +25,31 @@ ITEMS_AT_ONCE = 8192
 
 
 class QueryTower(nn.Module):
-    """Recent products pooled by kind and age, with context: one vector per shopper."""
+    """Recent products pooled by kind and age, with context and traits: one vector per shopper."""
 
-    def __init__(self, n_items: int, n_markets: int, dim: int, build: Builder) -> None:
+    def __init__(
+        self, n_items: int, n_markets: int, n_traits: int, dim: int, build: Builder
+    ) -> None:
         super().__init__()
         self.item_id = build.build_table(n_items + 1, dim)
         self.hour = build.build_table(HOURS, CONTEXT_DIM)
         self.weekday = build.build_table(WEEKDAYS, CONTEXT_DIM)
         self.market = build.build_table(n_markets, CONTEXT_DIM)
+        self.device = build.build_table(len(DEVICES), CONTEXT_DIM)
+        self.trait = build.build_table(n_traits, CONTEXT_DIM)
         self.kind_weight = nn.Parameter(torch.zeros(len(KINDS)))
         self.age_weight = nn.Parameter(torch.tensor(0.5))
-        self.mlp = build.build_mlp(dim + 3 * CONTEXT_DIM, HIDDEN, dim)
+        self.mlp = build.build_mlp(dim + 5 * CONTEXT_DIM, HIDDEN, dim)
 
     def forward(
-        self, recent_items: Tensor, recent_ages: Tensor, recent_kinds: Tensor, context: Tensor
+        self,
+        recent_items: Tensor,
+        recent_ages: Tensor,
+        recent_kinds: Tensor,
+        context: Tensor,
+        traits: Tensor,
     ) -> Tensor:
-        """(B, L), (B, L), (B, L), (B, 3) → (B, dim), L2-normalised."""
+        """(B, L), (B, L), (B, L), (B, 4), (B, MOST_TRAITS) → (B, dim), L2-normalised."""
         known = recent_items > 0
         attention = self.kind_weight[recent_kinds] - nn.functional.softplus(
             self.age_weight
@@ -47,8 +57,17 @@ class QueryTower(nn.Module):
         attention = torch.softmax(torch.where(known, attention, HIDDEN_AGE), dim=1)
         weights = torch.where(known, attention, 0.0)
         pooled = (self.item_id(recent_items) * weights.unsqueeze(2)).sum(dim=1)
-        hour, weekday, market = context.unbind(dim=1)
-        parts = [pooled, self.hour(hour), self.weekday(weekday), self.market(market)]
+        hour, weekday, market, device = context.unbind(dim=1)
+        told = (traits > 0).unsqueeze(2).float()
+        described = (self.trait(traits) * told).sum(dim=1) / torch.clamp(told.sum(dim=1), min=1.0)
+        parts = [
+            pooled,
+            self.hour(hour),
+            self.weekday(weekday),
+            self.market(market),
+            self.device(device),
+            described,
+        ]
         vector = pooled + self.mlp(torch.cat(parts, dim=1))
         return nn.functional.normalize(vector, dim=1)
 
@@ -56,10 +75,12 @@ class QueryTower(nn.Module):
 class Towers(nn.Module):
     """Both towers share the embedding of product ids; position 0 of it is padding and unknown."""
 
-    def __init__(self, items: ItemFeatures, n_markets: int, dim: int, build: Builder) -> None:
+    def __init__(
+        self, items: ItemFeatures, n_markets: int, n_traits: int, dim: int, build: Builder
+    ) -> None:
         super().__init__()
         self._build = build
-        self.query = QueryTower(len(items.codes), n_markets, dim, build)
+        self.query = QueryTower(len(items.codes), n_markets, n_traits, dim, build)
         self.codes = nn.ModuleList(
             build.build_table(size, CODE_DIM) for size in items.cardinalities
         )
@@ -105,7 +126,8 @@ class Towers(nn.Module):
             "recent_items": torch.ones(shape, dtype=torch.int64),
             "recent_ages": torch.ones(shape),
             "recent_kinds": torch.zeros(shape, dtype=torch.int64),
-            "context": torch.zeros((2, 3), dtype=torch.int64),
+            "context": torch.zeros((2, 4), dtype=torch.int64),
+            "traits": torch.zeros((2, MOST_TRAITS), dtype=torch.int64),
         }
         export_onnx(plain, example, "vector", path)
 

@@ -160,7 +160,7 @@ def with_own_candidates(
     n_shoppers = len(shop.shopper_ids)
     candidates = choose_allocation(
         retriever.tables,
-        ShopperBook(shop.log.before(start_s), n_shoppers, start_s),
+        ShopperBook(shop.log.before(start_s), shop.traits.of_shopper, start_s),
         shop.shopper_market,
         choices(shop.log, start_s, end_s, how.kind, n_shoppers),
         retriever.query_vectors,
@@ -177,7 +177,7 @@ def describe_window(
     progress: Callable[[float], None],
 ) -> JudgingWindow:
     """What was chosen in [start_s, end_s), described by what `retriever` knew before it."""
-    book = ShopperBook(shop.log.before(start_s), len(shop.shopper_ids), start_s)
+    book = ShopperBook(shop.log.before(start_s), shop.traits.of_shopper, start_s)
     everybody = choices(shop.log, start_s, end_s, how.kind, len(shop.shopper_ids))
     truth = sample_truth(everybody, how.most_shoppers, how.seed)
     shown = shop.exposures.between(start_s, end_s)

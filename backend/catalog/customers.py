@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from backend.cache import Redis
 from backend.catalog import customer_queries as queries
 from backend.catalog.batch import Form, answer_batch, read_batch, read_row
 from backend.catalog.schemas import (
@@ -18,6 +19,7 @@ from backend.catalog.settle import CustomerRow, id_flaw, settle_customer
 from backend.cursor import next_cursor, position_of
 from backend.db import Pool
 from backend.errors import NotFound
+from backend.events.recent import forget_histories
 from backend.explain import Flaw
 from backend.tenancy import TenantId, tenant_connection
 
@@ -33,15 +35,20 @@ class AfterCustomer(msgspec.Struct, frozen=True, array_like=True):
     customer_id: str
 
 
-async def write_customers(pool: Pool, tenant_id: TenantId, body: bytes) -> BatchAnswer:
+async def write_customers(
+    pool: Pool, redis: Redis, tenant_id: TenantId, body: bytes
+) -> BatchAnswer:
     """Raises BadRequest or TooLarge; a wrong row is only rejected."""
     batch = read_batch(body, CUSTOMERS, datetime.now(UTC))
     async with tenant_connection(pool, tenant_id) as conn:
         statuses = await queries.upsert_customers(conn, list(batch.latest.values()))
+    await forget_histories(redis, tenant_id, statuses)
     return answer_batch(batch, CUSTOMERS, statuses)
 
 
-async def put_customer(pool: Pool, tenant_id: TenantId, customer_id: str, body: bytes) -> RowResult:
+async def put_customer(
+    pool: Pool, redis: Redis, tenant_id: TenantId, customer_id: str, body: bytes
+) -> RowResult:
     def settle(sent: CustomerFields, now: datetime) -> CustomerRow | Flaw:
         named = CustomerIn(
             customer_id=customer_id, country=sent.country, attributes=sent.attributes
@@ -57,6 +64,7 @@ async def put_customer(pool: Pool, tenant_id: TenantId, customer_id: str, body: 
     row = read_row(body, form, datetime.now(UTC))
     async with tenant_connection(pool, tenant_id) as conn:
         statuses = await queries.upsert_customers(conn, [row])
+    await forget_histories(redis, tenant_id, [customer_id])
     return RowResult(status=statuses[customer_id], id=customer_id)
 
 
@@ -78,9 +86,12 @@ async def list_customers(
     return CustomerList(customers=rows[:limit], next_cursor=following)
 
 
-async def delete_customer(pool: Pool, tenant_id: TenantId, customer_id: str) -> RowResult:
+async def delete_customer(
+    pool: Pool, redis: Redis, tenant_id: TenantId, customer_id: str
+) -> RowResult:
     """Raises NotFound for a customer who is not there."""
     async with tenant_connection(pool, tenant_id) as conn:
         if not await queries.delete_customer(conn, customer_id):
             raise NotFound(f"no customer {customer_id}")
+    await forget_histories(redis, tenant_id, [customer_id])
     return RowResult(status="deleted", id=customer_id)

@@ -103,10 +103,13 @@ async def write_stock(
 
 @post("/customers", status_code=200, guards=catalog_key, operation_class=CustomersOperation)
 async def write_customers(
-    request: AnyRequest, caller: NamedDependency[Caller], pool: NamedDependency[Pool]
+    request: AnyRequest,
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    redis: NamedDependency[Redis],
 ) -> BatchAnswer:
     """Create or replace up to 500 customers. Each gets its own result; sending again is safe."""
-    return await customers.write_customers(pool, caller.tenant_id, await request.body())
+    return await customers.write_customers(pool, redis, caller.tenant_id, await request.body())
 
 
 @get("/customers", guards=catalog_key)
@@ -134,18 +137,22 @@ async def put_customer(
     request: AnyRequest,
     caller: NamedDependency[Caller],
     pool: NamedDependency[Pool],
+    redis: NamedDependency[Redis],
 ) -> RowResult:
     """Create or replace one customer."""
     body = await request.body()
-    return await customers.put_customer(pool, caller.tenant_id, customer_id, body)
+    return await customers.put_customer(pool, redis, caller.tenant_id, customer_id, body)
 
 
 @delete("/customers/{customer_id:str}", guards=catalog_key, status_code=200)
 async def delete_customer(
-    customer_id: FromPath[str], caller: NamedDependency[Caller], pool: NamedDependency[Pool]
+    customer_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    pool: NamedDependency[Pool],
+    redis: NamedDependency[Redis],
 ) -> RowResult:
     """Forget what the shop said about a customer; events stay."""
-    return await customers.delete_customer(pool, caller.tenant_id, customer_id)
+    return await customers.delete_customer(pool, redis, caller.tenant_id, customer_id)
 
 
 router = Router(

@@ -6,8 +6,9 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from backend.events.queries import TRADE, PastEvent
+from backend.events.queries import TRADE, PastCustomer, PastEvent
 from ml.serving.request import strength_at
+from ml.serving.traits import traits_of
 
 LONGEST_RECENT = 100
 MOST_BOUGHT = 2000
@@ -38,6 +39,9 @@ class ShopperHistory(Struct, frozen=True, kw_only=True):
     """Newest first, at most LONGEST_RECENT; without types that show no choice of the shopper."""
     bought: list[Bought] = []
     """Last bought first, at most MOST_BOUGHT."""
+    country: str | None = None
+    traits: list[str] = []
+    """What the shop tells of the customer: see `ml.serving.traits`."""
     is_complete: bool = True
     """Whether PostgreSQL or its copy could be read."""
 
@@ -71,9 +75,13 @@ class StoredHistory(Struct, frozen=True, array_like=True):
     tallies: dict[str, Tally]
     counted: bytes
     """Digests of the ids of the purchases and refunds in `tallies`, one after the other."""
+    country: str | None = None
+    traits: list[str] = []
 
 
-def summarise(events: list[PastEvent], revision: bytes | None) -> StoredHistory:
+def summarise(
+    events: list[PastEvent], customer: PastCustomer, revision: bytes | None
+) -> StoredHistory:
     """`events` holds the newest interactions and all purchases and refunds, newest first."""
     interactions = [
         (Lately(e.event_id, e.type, e.product_id, e.quantity), e.occurred_at_s)
@@ -85,7 +93,14 @@ def summarise(events: list[PastEvent], revision: bytes | None) -> StoredHistory:
         if event.type in TRADE:
             _count(tallies, event.product_id, event.type, event.occurred_at_s)
             counted.append(_digest(event.event_id))
-    return StoredHistory(revision, interactions, tallies, b"".join(counted))
+    return StoredHistory(
+        revision,
+        interactions,
+        tallies,
+        b"".join(counted),
+        customer.country,
+        traits_of(customer.attributes),
+    )
 
 
 def merge(
@@ -113,6 +128,8 @@ def merge(
             for e, at_s in newest[:LONGEST_RECENT]
         ],
         bought=_bought(tallies),
+        country=next((history.country for history in stored if history.country), None),
+        traits=next((history.traits for history in stored if history.traits), list[str]()),
         is_complete=is_complete,
     )
 

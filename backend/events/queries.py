@@ -119,6 +119,21 @@ async def past_events(conn: Connection, whose: Whose, shopper_id: str) -> list[P
     return [PastEvent(*record) for record in records]
 
 
+class PastCustomer(Struct, frozen=True, gc=False):
+    """What the shop told of a customer."""
+
+    country: str | None = None
+    attributes: object = None
+    """Decoded JSON."""
+
+
+async def past_customer(conn: Connection, customer_id: str) -> PastCustomer:
+    record = await conn.fetchrow(
+        "SELECT country, attributes FROM customer WHERE customer_id = $1", customer_id
+    )
+    return row_to(PastCustomer, record) or PastCustomer()
+
+
 class EventPosition(Struct, frozen=True):
     occurred_at: datetime
     event_id: str

@@ -5,6 +5,7 @@ An event belongs to its customer, or to its session while it names none.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ def history_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
 
 
 def revision_key(tenant_id: TenantId) -> str:
-    """Grows when events arrive by another way than the stream."""
+    """Grows when events arrive by another way than the stream, and when many customers change."""
     return tenant_key(tenant_id, "events", "revision")
 
 
@@ -99,6 +100,17 @@ async def shopper_history(
         if warm and kept is None:
             await _store(redis, history_key(tenant_id, *shopper), history)
     return merge(stored, warm.lately if warm else [], is_complete=len(stored) == len(shoppers))
+
+
+async def forget_histories(redis: Redis, tenant_id: TenantId, customer_ids: Iterable[str]) -> None:
+    """After the commit of what is told of customers. Without Redis there is nothing to forget."""
+    keys = [history_key(tenant_id, "customer", customer_id) for customer_id in customer_ids]
+    if not keys:
+        return
+    try:
+        await redis.delete(*keys)
+    except (RedisError, OSError) as error:
+        logger.warning("what was kept of changed customers could not be deleted: %s", error)
 
 
 def _shoppers(customer_id: str | None, session_id: str | None) -> list[tuple[Whose, str]]:
@@ -149,10 +161,16 @@ async def _load(
             tenant_connection(pool, tenant_id) as conn,
         ):
             events = await queries.past_events(conn, *shopper)
+            whose, shopper_id = shopper
+            customer = (
+                await queries.past_customer(conn, shopper_id)
+                if whose == "customer"
+                else queries.PastCustomer()
+            )
     except UNREACHABLE as error:
         logger.warning("a shopper's history is read without PostgreSQL: %s", error)
         return None
-    return summarise(events, revision)
+    return summarise(events, customer, revision)
 
 
 async def _store(redis: Redis, key: str, stored: StoredHistory) -> None:

@@ -154,8 +154,8 @@ async def announce(redis: Redis, tenant_id: TenantId, run: ImportRun) -> None:
     """Readers of what was imported look again."""
     if run.kind == "products":
         await announce_change(redis, tenant_id)
-    if run.kind == "events":
+    if run.kind in {"events", "customers"}:
         try:
             await redis.incr(revision_key(tenant_id))
         except (RedisError, OSError) as error:
-            logger.warning("an import of events could not be announced: %s", error)
+            logger.warning("an import of %s could not be announced: %s", run.kind, error)

@@ -93,6 +93,6 @@ def cache_key(
         exclude=sorted(request.exclude),
         promoted=sorted(request.promoted),
     )
-    packed = msgspec.msgpack.encode((about, stored.recent, stored.bought))
+    packed = msgspec.msgpack.encode((about, msgspec.structs.replace(stored, is_complete=True)))
     digest = hashlib.blake2b(packed, digest_size=16).hexdigest()
     return tenant_key(tenant_id, "candidates", release_id, digest)

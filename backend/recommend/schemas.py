@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ml.serving.traits import Device
+
 Placement = Literal["for-you", "similar"]
 Mode = Literal["new", "repeat"]
 
@@ -49,6 +51,9 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ]
         | None
     ) = None
+    device: Annotated[
+        Device | None, Meta(description="What the shopper holds; absent: unknown")
+    ] = None
     locale: Annotated[str, Meta(max_length=35, examples=["en-GB"])] | None = None
     limit: Annotated[int, Meta(ge=1, le=LONGEST_LIST)] = 12
     exclude: Annotated[

@@ -19,6 +19,8 @@ class Shopper(Struct, frozen=True, kw_only=True):
     recent: list[Interaction] = []
     """Newest first."""
     bought: list[Purchase] = []
+    country: str | None = None
+    traits: list[str] = []
     is_complete: bool = True
     """Whether all that is known about the shopper could be read."""
 
@@ -52,6 +54,8 @@ async def read_shopper(
             )
             for b in history.bought
         ],
+        country=history.country,
+        traits=history.traits,
         is_complete=history.is_complete,
     )
 
@@ -69,10 +73,10 @@ def with_recent(shopper: Shopper, told: list[RecentInteraction], now_s: float) -
         for interaction in told
     ]
     recent = sorted([*added, *shopper.recent], key=lambda i: -i.occurred_at_s)
-    return Shopper(
+    return msgspec.structs.replace(
+        shopper,
         recent=recent,
         bought=merged_purchases(shopper.bought, [i for i in added if i.kind == "purchase"]),
-        is_complete=shopper.is_complete,
     )
 
 

@@ -24,6 +24,7 @@ from ml.serving.sources import (
     profile,
     source_scores,
 )
+from ml.serving.traits import device_row, trait_rows
 
 __all__ = ["CLASSICAL", "LoadedRelease", "UnknownProduct", "load_release", "recommend"]
 
@@ -70,7 +71,14 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     market = release.market_index.get(request.market or "", 0)
     cut_s = release.tables.cut_s
     shopper = shopper_of_request(
-        request.recent, request.bought, market, request.now_s, cut_s, release.index
+        request.recent,
+        request.bought,
+        market,
+        request.now_s,
+        cut_s,
+        release.index,
+        trait_rows(request.traits, release.trait_index),
+        device_row(request.device),
     )
     interest = profile(shopper)
     scores = source_scores(release.tables, shopper, interest, release.query_vector(shopper))

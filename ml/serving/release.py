@@ -16,6 +16,7 @@ from ml.serving.request import Mode
 from ml.serving.shopper import Shopper
 from ml.serving.tables import Tables, position_index
 from ml.serving.tables_files import load_tables
+from ml.serving.traits import MOST_TRAITS
 
 OWN_MODELS = "own-models"
 TowerInputs = Mapping[str, NDArray[np.int64] | NDArray[np.float32]]
@@ -41,6 +42,7 @@ class LoadedRelease:
         self.index = position_index(tables.product_ids)
         self.worth_cents = tables.worth_cents() if manifest.objective == "net-revenue" else None
         """(items,) where lists are ordered by expected net revenue."""
+        self.trait_index = {trait: row for row, trait in enumerate(tables.traits) if row}
         self.market_index = {market: row for row, market in enumerate(tables.markets)}
         self.untried = tables.first_seen_s >= tables.cut_s
         self.newcomers = newcomers_of(tables, self.untried) if manifest.newcomers else None
@@ -90,12 +92,14 @@ def tower_inputs(shoppers: list[Shopper]) -> TowerInputs:
         items[row, :length] = shopper.items[:length] + 1
         kinds[row, :length] = shopper.kinds[:length]
         ages[row, :length] = shopper.ages[:length]
-    context = np.array([(s.hour, s.weekday, s.market) for s in shoppers], np.int64)
+    context = np.array([(s.hour, s.weekday, s.market, s.device) for s in shoppers], np.int64)
+    traits = np.array([s.traits for s in shoppers], np.int64)
     return {
         "recent_items": items,
         "recent_ages": ages,
         "recent_kinds": kinds,
-        "context": context.reshape(-1, 3),
+        "context": context.reshape(-1, 4),
+        "traits": traits.reshape(-1, MOST_TRAITS),
     }
 
 

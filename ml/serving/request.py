@@ -6,6 +6,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from ml.serving.traits import Device
+
 Mode = Literal["new", "repeat"]
 """new: what the shopper has not bought yet. repeat: bought products may come again."""
 MODES: tuple[Mode, Mode] = ("new", "repeat")
@@ -51,6 +53,9 @@ class EngineRequest(Struct, frozen=True, kw_only=True):
     similar_to: str | None = None
     """Placement `similar`: the product whose neighbours are asked for."""
     market: str | None = None
+    traits: list[str] = []
+    """What the shop tells of the customer: see `ml.serving.traits`."""
+    device: Device | None = None
     blocked: NDArray[np.bool_] | None = None
     """(items,) in the order of `LoadedRelease.product_ids`: true may not be shown."""
     promoted: frozenset[str] = frozenset()

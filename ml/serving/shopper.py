@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ml.interactions import KIND_INDEX, InteractionLog
 from ml.serving.request import FREQUENCY_HALF_LIFE_S, Interaction, Mode, Purchase
+from ml.serving.traits import MOST_TRAITS
 
 LONGEST_HISTORY = 100
 MOST_BOUGHT = 2000
@@ -18,6 +19,7 @@ PURCHASE, REFUND = KIND_INDEX["purchase"], KIND_INDEX["refund"]
 DISMISS = KIND_INDEX["dismiss"]
 FREQUENCY_HALF_LIFE_DAYS = FREQUENCY_HALF_LIFE_S / DAY_S
 HALF = np.float32(0.5)
+NO_TRAITS = np.zeros(MOST_TRAITS, np.int32)
 
 
 class Shopper(NamedTuple):
@@ -39,6 +41,10 @@ class Shopper(NamedTuple):
     market: int
     hour: int
     weekday: int
+    traits: NDArray[np.int32]
+    """(MOST_TRAITS,), rows of the release's traits; 0 is none."""
+    device: int
+    """Position in DEVICES."""
 
 
 def shopper_of_request(
@@ -48,6 +54,8 @@ def shopper_of_request(
     now_s: float,
     cut_s: float,
     index: dict[str, int],
+    traits: NDArray[np.int32] = NO_TRAITS,
+    device: int = 0,
 ) -> Shopper:
     """Products the release does not know are left out. cut_s: when the release stopped learning."""
     seen = [
@@ -73,6 +81,8 @@ def shopper_of_request(
         market=market,
         hour=int(now_s // 3600 % 24),
         weekday=int((now_s // DAY_S + 3) % 7),
+        traits=traits,
+        device=device,
     )
 
 
@@ -106,13 +116,14 @@ def _ages(now_s: float, cut_s: float, times_s: list[float]) -> NDArray[np.float3
 class ShopperBook:
     """Shoppers of a log at one moment. Built once, then one slice per shopper."""
 
-    def __init__(self, log: InteractionLog, n_shoppers: int, now_s: int) -> None:
-        """`log` holds events before `now_s` only."""
+    def __init__(self, log: InteractionLog, traits: NDArray[np.int32], now_s: int) -> None:
+        """`log` holds events before `now_s` only. traits: (shoppers, MOST_TRAITS)."""
         unseen = [KIND_INDEX[kind] for kind in UNSEEN_KINDS]
         log = log.rows(~np.isin(log.kind, unseen))
         order = np.lexsort((-log.ts, log.shopper))
         self._log = log.rows(order)
-        self._starts = np.searchsorted(self._log.shopper, np.arange(n_shoppers + 1))
+        self._starts = np.searchsorted(self._log.shopper, np.arange(len(traits) + 1))
+        self._traits = traits
         self._now_s = now_s
 
     def shopper(self, position: int, market: int) -> Shopper:
@@ -133,6 +144,8 @@ class ShopperBook:
             market=market,
             hour=int(self._now_s // 3600 % 24),
             weekday=int((self._now_s // DAY_S + 3) % 7),
+            traits=self._traits[position],
+            device=int(mine.device[0]) if len(mine.device) else 0,
         )
 
 

@@ -1,6 +1,6 @@
 """What a release knows about every product, as arrays by position."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +64,8 @@ class Tables(NamedTuple):
     item_vectors: NDArray[np.float32]
     """(items, dim), L2-normalised; (items, 0) where no towers were trained."""
     sessions: Sessions = NOTHING
+    traits: Sequence[str] = ("",)
+    """What customers may share, in the order of the query tower's rows; the first is none."""
     words: SparseRows | None = None
     """(items, terms): telling words of each product, length 1 or 0; None where none is told."""
 

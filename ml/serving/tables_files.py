@@ -21,6 +21,7 @@ class Items(Struct, frozen=True, kw_only=True):
     product_ids: list[str]
     markets: list[str]
     candidates: dict[str, int]
+    traits: list[str]
 
 
 class Popularity(Struct, frozen=True, kw_only=True):
@@ -37,6 +38,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         product_ids=tables.product_ids,
         markets=tables.markets,
         candidates=dict(tables.candidates),
+        traits=list(tables.traits),
     )
     (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
@@ -117,6 +119,7 @@ def load_tables(folder: Path) -> Tables:
         candidates=items.candidates,
         item_vectors=np.ascontiguousarray(vectors, np.float32),
         sessions=load_sessions(folder, n),
+        traits=items.traits,
         words=_words(folder / WORDS, n),
     )
 

@@ -121,7 +121,7 @@ def _towers(rng: np.random.Generator) -> TrainedTowers:
         encoding=Encoding({}, {}, {}, {}, 0.0, {}),
         content=rng.standard_normal((PRODUCTS, 64)).astype(np.float32),
     )
-    towers = Towers(items, 2, DIM, builder("merlin"))
+    towers = Towers(items, 2, 1, DIM, builder("merlin"))
     return TrainedTowers(towers, towers.item_vectors(np.zeros(PRODUCTS, bool)), {})
 
 

@@ -124,7 +124,7 @@ def without_past(shop: Shop, cold: frozenset[str], start_s: int) -> Shop:
 
 def answer(dataset: str, question: Question, shop: Shop, folder: Path, now_s: int) -> ColdResult:
     release = load_release(folder)
-    book = ShopperBook(shop.log, len(shop.shopper_ids), now_s)
+    book = ShopperBook(shop.log, shop.traits.of_shopper, now_s)
     position = {name: place for place, name in enumerate(shop.shopper_ids)}
     blocked = np.array([name not in question.cold for name in release.product_ids])
     recall: list[float] = []

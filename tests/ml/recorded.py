@@ -40,6 +40,7 @@ def recorded(dataset: str) -> Recorded:
         kind=np.full(n, KIND_INDEX["purchase"], np.int8),
         ts=rows.ts[before][order],
         market=np.zeros(n, np.int16),
+        device=np.zeros(n, np.int8),
         weight=np.ones(n, np.float32),
     )
     position = {name: index for index, name in enumerate(items.tolist())}

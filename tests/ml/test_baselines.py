@@ -26,6 +26,7 @@ def log_of(events: list[tuple[int, int, str, int]]) -> InteractionLog:
         kind=kinds.astype(np.int8),
         ts=np.array(day, np.int64) * DAY_S,
         market=np.zeros(len(events), np.int16),
+        device=np.zeros(len(events), np.int8),
         weight=KIND_WEIGHT[kinds],
     )
 

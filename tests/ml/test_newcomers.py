@@ -54,7 +54,7 @@ def known() -> Known:
     retriever = fit_retriever(
         shop._replace(log=log), catalogue, CUT_S, TowerConfig(), None, _silent, (0.0, 1.0)
     )
-    return Known(shop, retriever.tables, ShopperBook(log, len(shop.shopper_ids), CUT_S))
+    return Known(shop, retriever.tables, ShopperBook(log, shop.traits.of_shopper, CUT_S))
 
 
 def _silent(stage: str, fraction: float, figures: dict[str, float]) -> None:

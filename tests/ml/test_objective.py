@@ -33,6 +33,7 @@ def log_of(*rows: tuple[int, int, str, int]) -> InteractionLog:
         kind=np.array([KIND_INDEX[k] for k in kind], np.int8),
         ts=np.array(ts, np.int64),
         market=np.zeros(len(rows), np.int16),
+        device=np.zeros(len(rows), np.int8),
         weight=np.ones(len(rows), np.float32),
     )
 

@@ -11,8 +11,9 @@ from ml.content.text import fit_text, product_texts
 from ml.features import ItemFeatures, encode_catalogue
 from ml.interactions import KIND_INDEX, InteractionLog
 from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
+from ml.serving.traits import MOST_TRAITS
 from ml.shop import Shop
-from ml.tower_samples import DAY_S, TowerSamples
+from ml.tower_samples import DAY_S, INPUTS, TowerSamples
 from ml.towers import logq_loss
 from tests.ml.toy_shop import PRODUCTS_EACH, toy_shop
 
@@ -35,7 +36,7 @@ def features(shop: Shop) -> ItemFeatures:
 
 @pytest.fixture(scope="module")
 def trained(shop: Shop, features: ItemFeatures) -> TrainedTowers:
-    return train_two_tower(shop.log, features, len(shop.markets), CONFIG, quiet)
+    return train_two_tower(shop.log, features, len(shop.markets), shop.traits, CONFIG, quiet)
 
 
 def log_of(*rows: tuple[int, int, str, int]) -> InteractionLog:
@@ -48,19 +49,23 @@ def log_of(*rows: tuple[int, int, str, int]) -> InteractionLog:
         kind=np.array([KIND_INDEX[k] for k in kind], np.int8),
         ts=np.array(ts, np.int64),
         market=np.zeros(n, np.int16),
+        device=np.zeros(n, np.int8),
         weight=np.ones(n, np.float32),
     )
 
 
+def samples_of(*rows: tuple[int, int, str, int]) -> TowerSamples:
+    log = log_of(*rows)
+    return TowerSamples(log, np.zeros((int(log.shopper.max()) + 1, MOST_TRAITS), np.int32))
+
+
 def test_history_is_strictly_earlier_and_a_basket_is_not_its_own_history() -> None:
-    samples = TowerSamples(
-        log_of(
-            (0, 5, "view", 0),
-            (1, 9, "purchase", 10),
-            (0, 6, "purchase", DAY_S),
-            (0, 7, "purchase", DAY_S),
-            (0, 8, "purchase", 3 * DAY_S),
-        )
+    samples = samples_of(
+        (0, 5, "view", 0),
+        (1, 9, "purchase", 10),
+        (0, 6, "purchase", DAY_S),
+        (0, 7, "purchase", DAY_S),
+        (0, 8, "purchase", 3 * DAY_S),
     )
     batch = samples.batch(samples.targets)
     seen = {
@@ -76,7 +81,7 @@ def test_history_is_strictly_earlier_and_a_basket_is_not_its_own_history() -> No
 
 
 def test_ages_are_days_before_the_choice() -> None:
-    samples = TowerSamples(log_of((0, 1, "view", 0), (0, 2, "purchase", 2 * DAY_S)))
+    samples = samples_of((0, 1, "view", 0), (0, 2, "purchase", 2 * DAY_S))
     batch = samples.batch(samples.targets)
 
     assert batch.recent_ages[1, 0] == pytest.approx(2.0)
@@ -118,7 +123,7 @@ def test_towers_find_the_taste_that_popularity_cannot(trained: TrainedTowers) ->
 def test_equal_seed_and_data_give_equal_vectors(
     shop: Shop, features: ItemFeatures, trained: TrainedTowers
 ) -> None:
-    again = train_two_tower(shop.log, features, len(shop.markets), CONFIG, quiet)
+    again = train_two_tower(shop.log, features, len(shop.markets), shop.traits, CONFIG, quiet)
 
     assert (again.item_vectors == trained.item_vectors).all()
 
@@ -139,7 +144,7 @@ def test_the_id_of_a_product_that_nothing_happened_to_does_not_count(
 ) -> None:
     untried = 3
     log = shop.log.rows(shop.log.item != untried)
-    trained = train_two_tower(log, features, len(shop.markets), CONFIG, quiet)
+    trained = train_two_tower(log, features, len(shop.markets), shop.traits, CONFIG, quiet)
     with torch.no_grad():
         hidden, shown = (
             trained.towers.items(torch.tensor([untried, untried + 1]), torch.tensor([value] * 2))
@@ -156,10 +161,10 @@ def test_the_exported_query_tower_answers_as_the_trained_one(
 ) -> None:
     trained.export(tmp_path)
     session = onnxruntime.InferenceSession(str(tmp_path / "query_tower.onnx"))
-    samples = TowerSamples(shop.log)
+    samples = TowerSamples(shop.log, shop.traits.of_shopper)
     for rows in (1, 7):
         batch = samples.batch(samples.targets[:rows])
-        inputs = dict(zip(batch._fields[:4], batch[:4], strict=True))
+        inputs = dict(zip(batch._fields[:INPUTS], batch[:INPUTS], strict=True))
         assert session.run(None, inputs)[0] == pytest.approx(
             trained.query_vectors(inputs), abs=1e-5
         )

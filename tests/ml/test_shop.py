@@ -64,7 +64,9 @@ def test_events_of_one_moment_follow_their_ids_whatever_the_order_of_the_file() 
     ]
 
     for shop in shops:
-        newest_first = ShopperBook(shop.log, 1, START_S + 2 * DAY_S).shopper(0, 0).items
+        newest_first = (
+            ShopperBook(shop.log, shop.traits.of_shopper, START_S + 2 * DAY_S).shopper(0, 0).items
+        )
         assert [shop.product_ids[item] for item in newest_first] == ["b", "a", "c"]
 
 
@@ -99,7 +101,7 @@ def test_the_last_row_of_a_product_counts() -> None:
 
 def test_a_shopper_knows_nothing_of_later_events(shop: Shop) -> None:
     now_s = START_S + 5 * DAY_S
-    anna = ShopperBook(shop.log.before(now_s), 2, now_s).shopper(0, 1)
+    anna = ShopperBook(shop.log.before(now_s), shop.traits.of_shopper, now_s).shopper(0, 1)
 
     assert [shop.product_ids[item] for item in anna.items] == ["a", "c", "b"]
     assert [shop.product_ids[item] for item in anna.bought] == ["a", "c"]
@@ -118,7 +120,7 @@ def test_choices_after_a_moment_are_those_of_shoppers_known_before(shop: Shop) -
 
 def test_the_engine_sees_the_shopper_training_saw(shop: Shop) -> None:
     now_s = START_S + 5 * DAY_S
-    offline = ShopperBook(shop.log.before(now_s), 2, now_s).shopper(0, 1)
+    offline = ShopperBook(shop.log.before(now_s), shop.traits.of_shopper, now_s).shopper(0, 1)
     asked = request_of(offline, shop, now_s, "new")
     online = shopper_of_request(
         asked.recent, asked.bought, 1, asked.now_s, now_s, position_index(shop.product_ids)

@@ -94,7 +94,7 @@ def toy_products() -> Shop:
 
 def test_towers_with_equal_weights_give_equal_vectors(toy_products: Shop) -> None:
     items = encode_catalogue(toy_products.products, "torch")
-    merlin, plain = (Towers(items, 1, 16, builder(name)) for name in TRAINERS)
+    merlin, plain = (Towers(items, 1, 1, 16, builder(name)) for name in TRAINERS)
     with torch.no_grad():
         for ours, theirs in zip(plain.parameters(), merlin.parameters(), strict=True):
             ours.copy_(theirs)
@@ -111,6 +111,7 @@ def test_towers_of_either_trainer_find_about_as_much(toy_products: Shop) -> None
             toy_products.log,
             items,
             1,
+            toy_products.traits,
             TowerConfig(trainer=name, passes=1, batch_size=256, held_out=300, dim=16),
             lambda _fraction, _figures: None,
         ).metrics["loss"]

@@ -32,5 +32,6 @@ def log_of(events: list[tuple[int, int, str, int]]) -> InteractionLog:
         kind=kind,
         ts=np.array(ts, np.int64),
         market=np.zeros(len(events), np.int16),
+        device=np.zeros(len(events), np.int8),
         weight=KIND_WEIGHT[kind],
     )

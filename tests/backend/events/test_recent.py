@@ -161,6 +161,26 @@ async def test_an_import_is_seen_when_it_says_so(shop: Shop, redis: Redis, pool:
     assert bought(await history_of(shop, redis, pool)) == {"tea": 1}
 
 
+async def told(shop: Shop, **fields: object) -> None:
+    answer = await shop.post("/v1/customers", {"customers": [{"customer_id": "ann", **fields}]})
+    assert answer.status_code == 200
+
+
+async def test_what_the_shop_tells_of_a_customer_is_seen_at_once(
+    shop: Shop, redis: Redis, pool: Pool
+) -> None:
+    await send(shop, event("e1"))
+    assert (await history_of(shop, redis, pool)).traits == []
+
+    await told(shop, country="DE", attributes={"plan": "gold"})
+    history = await history_of(shop, redis, pool)
+    assert (history.country, history.traits) == ("DE", ["plan=gold"])
+
+    await told(shop, country="FR", attributes={"plan": "free"})
+    history = await history_of(shop, redis, pool)
+    assert (history.country, history.traits) == ("FR", ["plan=free"])
+
+
 async def test_what_redis_keeps_of_a_shopper_is_bounded(
     shop: Shop, redis: Redis, pool: Pool
 ) -> None:

@@ -232,6 +232,7 @@ async def test_two_shops_with_equal_ids_never_mix(
         ({"placement": "for-you", "limit": 0}, "limit"),
         ({"placement": "for-you", "limit": 101}, "limit"),
         ({"placement": "for-you", "market": "Germany"}, "market"),
+        ({"placement": "for-you", "device": "fridge"}, "device"),
         ({"placement": "for-you", "exclude": ["x"] * 501}, "exclude"),
         ({"placement": "for-you", "limt": 5}, "limt"),
     ],

@@ -15,7 +15,9 @@ from ml.retrieval import TowerConfig, TrainedTowers, train_two_tower
 from ml.serving.release import tower_inputs
 from ml.serving.shopper import Shopper
 from ml.serving.sources import CANDIDATES_PER_SOURCE
-from ml.serving.tables import Neighbours, SparseRows, Tables
+from ml.serving.sparse_rows import SparseRows
+from ml.serving.tables import Neighbours, Tables
+from ml.serving.vocabulary import Vocabulary
 from ml.session_choice import NO_SESSIONS, SessionPlan, fit_sessions
 from ml.session_network import TrainedNetwork
 from ml.shop import Shop
@@ -41,6 +43,8 @@ class Catalogue(NamedTuple):
     words: SparseRows
     features: ItemFeatures | None
     """What the item tower sees; None where too little data would train it."""
+    vocabulary: Vocabulary | None = None
+    """How `words` were read."""
     said: str = ""
     """What the content of products was read with."""
 
@@ -96,6 +100,7 @@ def fit_retriever(
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
         sessions=fit_sessions(log, n_items, plan, network),
         words=catalogue.words,
+        vocabulary=catalogue.vocabulary,
         traits=shop.traits.names,
     )
     return Retriever(tables, towers)

@@ -24,7 +24,7 @@ from ml.comparison import (
 )
 from ml.content.dense import describe_content
 from ml.content.neighbours import content_neighbours
-from ml.content.text import fit_text, product_texts, sparse_rows
+from ml.content.text import fit_text, product_texts, sparse_rows, telling_vocabulary
 from ml.features import encode_catalogue
 from ml.newcomers import fit_newcomers
 from ml.objective import target_of
@@ -226,6 +226,7 @@ def describe_catalogue(
         log_price=statistics.log_prices(products),
         content=content_neighbours(text.telling),
         words=sparse_rows(text.telling),
+        vocabulary=telling_vocabulary(text),
         features=encode_catalogue(products, trainer, content.vectors) if trainer else None,
         said=content.said,
     )

@@ -13,6 +13,7 @@ from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import Shopper
 from backend.recommend.signals import REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_key
+from ml.serving.release import LoadedRelease
 from ml.serving.request import EngineAnswer
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def limit_class(limit: int) -> int:
 
 
 def cache_key(
-    tenant_id: TenantId, release_id: str, request: RecommendationRequest, stored: Shopper
+    tenant_id: TenantId, release: LoadedRelease, request: RecommendationRequest, stored: Shopper
 ) -> str:
     """Equal for requests that the engine answers alike; the stock of the moment is not in it.
 
@@ -93,6 +94,9 @@ def cache_key(
         exclude=sorted(request.exclude),
         promoted=sorted(request.promoted),
     )
-    packed = msgspec.msgpack.encode((about, msgspec.structs.replace(stored, is_complete=True)))
+    known = len(release.product_ids)  # products that arrived since widen it
+    packed = msgspec.msgpack.encode(
+        (known, about, msgspec.structs.replace(stored, is_complete=True))
+    )
     digest = hashlib.blake2b(packed, digest_size=16).hexdigest()
-    return tenant_key(tenant_id, "candidates", release_id, digest)
+    return tenant_key(tenant_id, "candidates", release.release_id, digest)

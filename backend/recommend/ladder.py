@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from backend.inference import EmbeddedBackend, ReleaseUnusable
+from backend.recommend.arrivals import Arrivals
 from backend.recommend.candidates import CandidateCache, cache_key, limit_class
 from backend.recommend.fallback import (
     alike_candidates,
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 class Parts(Struct, frozen=True, kw_only=True):
     inference: EmbeddedBackend
+    arrivals: Arrivals
     cache: CandidateCache
     popular: PopularLists
 
@@ -145,7 +147,8 @@ async def ask_release(
         return Unanswered.NONE_YET
     try:
         release = await parts.inference.release(question.tenant_id, question.release_id)
-        return await cached_or_computed(parts, question, release, hidden)
+        wider = parts.arrivals.widened(question.tenant_id, release, question.catalog)
+        return await cached_or_computed(parts, question, wider, hidden)
     except UnknownProduct:
         return Unanswered.PRODUCT_TOO_NEW
     except ReleaseUnusable as error:
@@ -158,7 +161,7 @@ async def ask_release(
 async def cached_or_computed(
     parts: Parts, question: Question, release: LoadedRelease, hidden: frozenset[str]
 ) -> FromRelease:
-    key = cache_key(question.tenant_id, release.release_id, question.request, question.stored)
+    key = cache_key(question.tenant_id, release, question.request, question.stored)
     kept = await parts.cache.get(key)
     if kept is not None:
         # A full list of which too much sold out since is no longer a full list.

@@ -14,6 +14,7 @@ from ml.serving.release import LoadedRelease
 
 KEPT_MARKETS = 64
 KEPT_RELEASES = 4
+MOST_ARRIVALS = 1_000
 STRUCT_BYTES = 400
 
 Key = TypeVar("Key")
@@ -51,7 +52,8 @@ class LiveCatalog:
         self.nbytes = 0
         self._rows: dict[str, int] = {}
         self._shown: OrderedDict[str | None, Mask] = OrderedDict()
-        self._release_rows: OrderedDict[str, NDArray[np.int32]] = OrderedDict()
+        self._release_rows: OrderedDict[tuple[str, int], NDArray[np.int32]] = OrderedDict()
+        self._arrivals: OrderedDict[str, list[str]] = OrderedDict()
         self._newest: list[str] | None = None
 
     def apply(self, rows: list[ProductRow]) -> None:
@@ -65,6 +67,7 @@ class LiveCatalog:
                 self._rows[row.product_id] = len(self._rows)
                 self._shown.clear()
                 self._release_rows.clear()
+                self._arrivals.clear()
             for market, shown in self._shown.items():
                 shown[self._rows[row.product_id]] = product.may_show(market)
         if rows:
@@ -79,6 +82,19 @@ class LiveCatalog:
         mask = ~self._shown_in(market)[self._rows_of(release)]
         mask[[release.index[name] for name in excluded if name in release.index]] = True
         return mask
+
+    def arrivals(self, release: LoadedRelease) -> list[str]:
+        """Products that the release does not know, sellable or not: the latest MOST_ARRIVALS.
+
+        The same list until another product arrives.
+        """
+        found = self._arrivals.get(release.release_id)
+        if found is None:
+            unknown = [name for name in self.products if name not in release.index]
+            unknown.sort(key=lambda name: (-self.products[name].created_at_s, name))
+            found = unknown[:MOST_ARRIVALS]
+            remember(self._arrivals, release.release_id, found, KEPT_RELEASES)
+        return found
 
     def newest(self) -> list[str]:
         """Sellable products, the latest arrival first."""
@@ -97,12 +113,13 @@ class LiveCatalog:
         return shown
 
     def _rows_of(self, release: LoadedRelease) -> NDArray[np.int32]:
-        rows = self._release_rows.get(release.release_id)
+        key = (release.release_id, len(release.product_ids))
+        rows = self._release_rows.get(key)
         if rows is None:
             absent = len(self._rows)
             found = (self._rows.get(name, absent) for name in release.product_ids)
             rows = np.fromiter(found, dtype=np.int32, count=len(release.product_ids))
-            remember(self._release_rows, release.release_id, rows, KEPT_RELEASES)
+            remember(self._release_rows, key, rows, KEPT_RELEASES)
         return rows
 
 

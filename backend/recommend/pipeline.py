@@ -17,6 +17,7 @@ from backend.errors import Unprocessable
 from backend.inference import EmbeddedBackend
 from backend.object_store import object_path
 from backend.recommend import ladder
+from backend.recommend.arrivals import Arrivals
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
 from backend.recommend.live_catalog import LiveCatalog
@@ -62,6 +63,7 @@ async def open_recommender(
 ) -> AsyncGenerator[Recommender]:
     releases = partial(object_path, settings.object_store, "releases")
     inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
+    arrivals = Arrivals()
     popular = PopularLists(redis, pool)
     try:
         yield Recommender(
@@ -69,10 +71,16 @@ async def open_recommender(
             pool=pool,
             pointers=ServingPointers(pool),
             catalogs=LiveCatalogs(pool),
-            parts=ladder.Parts(inference=inference, cache=CandidateCache(redis), popular=popular),
+            parts=ladder.Parts(
+                inference=inference,
+                arrivals=arrivals,
+                cache=CandidateCache(redis),
+                popular=popular,
+            ),
         )
     finally:
         await popular.close()
+        await arrivals.close()
         await inference.close()
 
 

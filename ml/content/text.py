@@ -7,7 +7,8 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from ml.serving.product_text import ProductText, TextModel, normalised, weighted_terms
-from ml.serving.tables import SparseRows
+from ml.serving.sparse_rows import SparseRows
+from ml.serving.vocabulary import Vocabulary
 
 DIM = 64
 MOST_TERMS = 20_000
@@ -46,6 +47,13 @@ def fit_text(texts: list[ProductText], seed: int = 17, dim: int = DIM) -> TextSp
     projection = _project(tfidf, dim, seed)
     model = TextModel(index, rarity, projection)
     return TextSpace(tfidf, _telling(tfidf), normalised(tfidf @ projection), model)
+
+
+def telling_vocabulary(space: TextSpace) -> Vocabulary:
+    """Of the terms in `space.telling`: reads later products as those were read."""
+    used = np.bincount(space.telling.indices, minlength=len(space.model.rarity)) > 0
+    column = {term: row for term, row in space.model.rows.items() if used[row]}
+    return Vocabulary(column, space.model.rarity)
 
 
 def sparse_rows(matrix: sp.csr_matrix) -> SparseRows:

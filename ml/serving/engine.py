@@ -76,7 +76,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         market,
         request.now_s,
         cut_s,
-        release.index,
+        release.learned,
         trait_rows(request.traits, release.trait_index),
         device_row(request.device),
     )

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from ml.release import NewcomerModel
 from ml.serving.shopper import Shopper
 from ml.serving.sources import PROFILE_WEIGHT, SOURCES
-from ml.serving.tables import MONTH, SEASON, SparseRows, Tables
+from ml.serving.sparse_rows import SparseRows
+from ml.serving.tables import MONTH, SEASON, Tables
 
 FEATURES = ("own words", "trend of its like", "taste for its like")
 LENDERS = 30

@@ -1,5 +1,6 @@
 """A release in memory: verified, loaded, ready to answer."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,17 +38,29 @@ class LoadedRelease:
         nbytes: int,
     ) -> None:
         self.manifest = manifest
-        self.tables = tables
         self.nbytes = nbytes
-        self.index = position_index(tables.product_ids)
-        self.worth_cents = tables.worth_cents() if manifest.objective == "net-revenue" else None
-        """(items,) where lists are ordered by expected net revenue."""
+        self.learned = position_index(tables.product_ids)
+        """Products that the release learned from."""
         self.trait_index = {trait: row for row, trait in enumerate(tables.traits) if row}
         self.market_index = {market: row for row, market in enumerate(tables.markets)}
-        self.untried = tables.first_seen_s >= tables.cut_s
-        self.newcomers = newcomers_of(tables, self.untried) if manifest.newcomers else None
         self._query_tower = query_tower
         self._ranker = ranker
+        self._describe(tables)
+
+    def _describe(self, tables: Tables) -> None:
+        self.tables = tables
+        self.index = position_index(tables.product_ids)
+        manifest = self.manifest
+        self.worth_cents = tables.worth_cents() if manifest.objective == "net-revenue" else None
+        """(items,) where lists are ordered by expected net revenue."""
+        self.untried = tables.first_seen_s >= tables.cut_s
+        self.newcomers = newcomers_of(tables, self.untried) if manifest.newcomers else None
+
+    def extended(self, tables: Tables) -> "LoadedRelease":
+        """The same networks over `tables`, which begin with the products of this release."""
+        wider = copy.copy(self)
+        wider._describe(tables)  # noqa: SLF001 - of its own class
+        return wider
 
     @property
     def release_id(self) -> str:

@@ -27,8 +27,10 @@ def similar_scores(
 
 
 def _row(neighbours: Neighbours, anchor: int, n: int) -> NDArray[np.float32]:
-    """Weights of one product's neighbours relative to the strongest: (n,)."""
+    """Weights of one product's neighbours relative to the strongest, if it has any: (n,)."""
     dense = np.zeros(n, np.float32)
+    if anchor >= len(neighbours.item):
+        return dense
     weight = neighbours.weight[anchor]
     dense[neighbours.item[anchor]] = np.maximum(weight, 0) / max(float(weight.max(initial=0)), 1e-9)
     return dense

@@ -72,7 +72,7 @@ def source_scores(
     n = len(tables.product_ids)
     scores = np.zeros((len(SOURCES), n), np.float32)
     if query_vector.size:
-        scores[0] = tables.item_vectors @ query_vector
+        scores[0, : len(tables.item_vectors)] = tables.item_vectors @ query_vector
     scores[1] = spread(tables.ease, interest, n)
     scores[2] = spread(tables.co_purchase, interest, n)
     scores[3] = spread(tables.co_purchase, last_viewed(shopper), n)

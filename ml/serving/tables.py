@@ -8,21 +8,12 @@ from numpy.typing import NDArray
 
 from ml.serving.neighbours import Neighbours
 from ml.serving.session_tables import NOTHING, Sessions
+from ml.serving.sparse_rows import SparseRows
+from ml.serving.vocabulary import Vocabulary
 
 TREND_HALF_LIVES_DAYS = (2, 7, 28, 120)
 WEEK, MONTH, SEASON = 1, 2, 3
 """Columns of `Tables.trends` that are asked for by name."""
-
-
-class SparseRows(NamedTuple):
-    """A matrix with few entries, row after row."""
-
-    starts: NDArray[np.int64]
-    """(rows + 1,): where the entries of each row begin; the last is their number."""
-    column: NDArray[np.int32]
-    """(entries,)."""
-    weight: NDArray[np.float32]
-    """(entries,)."""
 
 
 class Tables(NamedTuple):
@@ -68,6 +59,8 @@ class Tables(NamedTuple):
     """What customers may share, in the order of the query tower's rows; the first is none."""
     words: SparseRows | None = None
     """(items, terms): telling words of each product, length 1 or 0; None where none is told."""
+    vocabulary: Vocabulary | None = None
+    """How `words` were read; None where they were not."""
 
     def worth_cents(self) -> NDArray[np.float32]:
         """What one order of each product leaves after returns; a usual price where unknown."""

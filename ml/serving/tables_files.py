@@ -9,9 +9,12 @@ from msgspec import Struct
 from ml.release import ReleaseRejected
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
-from ml.serving.tables import Neighbours, SparseRows, Tables
+from ml.serving.sparse_rows import SparseRows
+from ml.serving.tables import Neighbours, Tables
+from ml.serving.vocabulary import Vocabulary
 
 WORDS = "words.npz"
+VOCABULARY = "vocabulary.msgpack"
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -22,6 +25,15 @@ class Items(Struct, frozen=True, kw_only=True):
     markets: list[str]
     candidates: dict[str, int]
     traits: list[str]
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """`vocabulary.msgpack`."""
+
+    terms: list[str]
+    columns: list[int]
+    rarity: bytes
+    """Little-endian float32 of every column."""
 
 
 class Popularity(Struct, frozen=True, kw_only=True):
@@ -73,6 +85,14 @@ def save_tables(tables: Tables, folder: Path) -> None:
     save_sessions(tables.sessions, folder)
     if tables.words is not None:
         np.savez(folder / WORDS, **tables.words._asdict())
+    if tables.vocabulary is not None:
+        terms = sorted(tables.vocabulary.column, key=tables.vocabulary.column.__getitem__)
+        known = Terms(
+            terms=terms,
+            columns=[tables.vocabulary.column[term] for term in terms],
+            rarity=tables.vocabulary.rarity.astype("<f4").tobytes(),
+        )
+        (folder / VOCABULARY).write_bytes(msgspec.msgpack.encode(known))
 
 
 def load_tables(folder: Path) -> Tables:
@@ -121,6 +141,7 @@ def load_tables(folder: Path) -> Tables:
         sessions=load_sessions(folder, n),
         traits=items.traits,
         words=_words(folder / WORDS, n),
+        vocabulary=_vocabulary(folder / VOCABULARY),
     )
 
 
@@ -138,6 +159,17 @@ def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
     if index.size and not (index.min() >= 0 and index.max() < n):
         raise ReleaseRejected("neighbours.npz names products that do not exist")
     return Neighbours(index, weight.astype(np.float32, copy=False))
+
+
+def _vocabulary(path: Path) -> Vocabulary | None:
+    if not path.exists():
+        return None
+    known = msgspec.msgpack.decode(path.read_bytes(), type=Terms)
+    rarity = np.frombuffer(known.rarity, "<f4")
+    inside = all(0 <= column < len(rarity) for column in known.columns)
+    if not inside or len(known.columns) != len(known.terms) or not np.isfinite(rarity).all():
+        raise ReleaseRejected(f"{VOCABULARY} does not hold one finite number per term")
+    return Vocabulary(dict(zip(known.terms, known.columns, strict=True)), rarity)
 
 
 def _words(path: Path, n: int) -> SparseRows | None:

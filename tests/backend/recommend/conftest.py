@@ -14,6 +14,7 @@ from backend.training import activation, queries
 from ml.release import read_manifest
 from tests.conftest import Shop
 from tests.ml.small_release import write_small_release
+from tests.ml.worded_release import write_worded_release
 
 Serve = Callable[..., Awaitable[Path]]
 
@@ -22,13 +23,13 @@ Serve = Callable[..., Awaitable[Path]]
 def serve_release(settings: Settings, pool: Pool, redis: Redis) -> Serve:
     """Put a small release in service for a shop; gives its folder."""
 
-    async def serve(shop: Shop, champion: str = "own-models") -> Path:
+    async def serve(shop: Shop, champion: str = "own-models", *, worded: bool = False) -> Path:
         release_id = str(ULID())
-        folder = write_small_release(
-            settings.object_store / "releases" / str(shop.tenant_id),
-            release_id=release_id,
-            champion=champion,
-            tenant_id=str(shop.tenant_id),
+        releases = settings.object_store / "releases" / str(shop.tenant_id)
+        folder = (
+            write_worded_release(releases, release_id, str(shop.tenant_id))
+            if worded
+            else write_small_release(releases, release_id, champion, str(shop.tenant_id))
         )
         async with tenant_connection(pool, shop.tenant_id) as conn:
             await queries.insert_release(conn, read_manifest(folder))

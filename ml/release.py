@@ -149,7 +149,7 @@ class Blend(Struct, frozen=True, kw_only=True):
 
 
 class NewcomerModel(Struct, frozen=True, kw_only=True):
-    """How likely a shopper chooses a product that nobody has tried: a logistic regression."""
+    """How likely a shopper chooses a product that nobody has tried: a logit of its features."""
 
     mean: list[float]
     """Of each of `ml.serving.newcomers.FEATURES`."""

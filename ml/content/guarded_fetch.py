@@ -80,7 +80,7 @@ class GuardedFetcher:
     """Safe to share between threads: each fetch opens a connection of its own.
 
     Neither cookies nor credentials are sent, and no proxy is used. A host one of whose addresses is
-    not allowed is refused; the others are connected to as they were checked, so that a name cannot
+    not public is refused; the others are connected to as they were checked, so that a name cannot
     mean another machine a moment later.
     """
 
@@ -88,15 +88,13 @@ class GuardedFetcher:
         self,
         *,
         resolve: Callable[[str], list[Address]] = resolve,
-        is_allowed: Callable[[Address], bool] = is_public,
         network: httpcore.NetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
         limit_bytes: int = LIMIT_BYTES,
         limit_s: float = LIMIT_S,
     ) -> None:
         """limit_s: of one fetch with its redirects; looking up a name may take longer."""
-        self._resolve, self._is_allowed = resolve, is_allowed
-        self._network = network or httpcore.SyncBackend()
+        self._resolve, self._network = resolve, network or httpcore.SyncBackend()
         self._tls = tls or httpcore.default_ssl_context()
         self._limit_bytes, self._limit_s = limit_bytes, limit_s
 
@@ -112,7 +110,7 @@ class GuardedFetcher:
 
     def _ask(self, target: Target, known: Validators, deadline: float) -> Fetched | str:
         """The answer, or where it is said to be."""
-        checked = _CheckedNetwork(self._network, self._resolve, self._is_allowed, deadline)
+        checked = _CheckedNetwork(self._network, self._resolve, deadline)
         with (
             _failures_told(),
             httpcore.ConnectionPool(ssl_context=self._tls, network_backend=checked) as pool,
@@ -189,11 +187,9 @@ class _CheckedNetwork(httpcore.NetworkBackend):
         self,
         network: httpcore.NetworkBackend,
         resolve: Callable[[str], list[Address]],
-        is_allowed: Callable[[Address], bool],
         deadline: float,
     ) -> None:
-        self._network, self._resolve, self._is_allowed = network, resolve, is_allowed
-        self._deadline = deadline
+        self._network, self._resolve, self._deadline = network, resolve, deadline
 
     def connect_tcp(
         self,
@@ -223,7 +219,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
             addresses = self._resolve(host)
         except (OSError, ValueError) as error:
             raise FetchFailed("the host is not known") from error
-        if not all(self._is_allowed(address) for address in addresses):
+        if not all(map(is_public, addresses)):
             raise FetchRefused("the host is not on the public internet")
         return addresses
 

@@ -72,10 +72,12 @@ class ImageModel:
         lacking = max(self._rows - len(pictures), 0)
         batch = np.pad(pixels, ((0, lacking), (0, 0), (0, 0), (0, 0))).transpose(0, 3, 1, 2)
         found = self._run(np.ascontiguousarray(batch))
-        vectors = found.mean(axis=(2, 3)) if found.ndim == 4 else found.reshape(len(batch), -1)
-        vectors = vectors[: len(pictures)]
+        if found.shape[:1] != (len(batch),):
+            raise EncoderFailed(f"the image encoder gives {found.shape} for {len(batch)} pictures")
+        averaged = found.mean(axis=(2, 3)) if found.ndim == 4 else found
+        vectors = averaged.reshape(len(batch), -1)[: len(pictures)]
         if not 0 < vectors.shape[1] <= WIDEST or not np.isfinite(vectors).all():
-            raise EncoderFailed(f"the image encoder gives no vectors but an array {found.shape}")
+            raise EncoderFailed(f"the image encoder gives no usable vectors: {found.shape}")
         return vectors
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

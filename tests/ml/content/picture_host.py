@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from ipaddress import ip_address
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpcore
 from PIL import Image
@@ -26,6 +26,10 @@ Page = bytes | int | Callable[[BaseHTTPRequestHandler], None]
 """A body, a status, or whatever answers."""
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 class PictureHost(httpcore.NetworkBackend):
     """Stands in for the network alone: names are resolved to public addresses, or as told."""
 
@@ -36,7 +40,7 @@ class PictureHost(httpcore.NetworkBackend):
         self.connected: list[tuple[str, int]] = []
         self.addresses: dict[str, list[list[str]]] = {}
         """What each look-up of a host finds, one after the other."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Server(("127.0.0.1", 0), self._handler())
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -47,7 +51,7 @@ class PictureHost(httpcore.NetworkBackend):
         self._thread.join()
         self._server.server_close()
 
-    def fetcher(self, **options: Any) -> GuardedFetcher:
+    def fetcher(self, **options: object) -> GuardedFetcher:
         return GuardedFetcher(resolve=self.resolve, network=self, **options)
 
     def resolve(self, host: str) -> list[Address]:
@@ -56,11 +60,11 @@ class PictureHost(httpcore.NetworkBackend):
         return [ip_address(each) for each in (answers.pop(0) if answers else [PUBLIC])]
 
     def connect_tcp(
-        self, host: str, port: int, *args: Any, **options: Any
+        self, host: str, port: int, timeout: float | None = None, *_: object
     ) -> httpcore.NetworkStream:
         self.connected.append((host, port))
         here, there = self._server.server_address[:2]
-        return httpcore.SyncBackend().connect_tcp(str(here), there, *args, **options)
+        return httpcore.SyncBackend().connect_tcp(str(here), there, timeout)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         host = self
@@ -77,7 +81,7 @@ class PictureHost(httpcore.NetworkBackend):
                 else:
                     answer(self, 200, page)
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         return Handler

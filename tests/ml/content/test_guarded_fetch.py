@@ -15,6 +15,11 @@ from ml.content.guarded_fetch import FetchFailed, FetchRefused, GuardedFetcher, 
 from tests.ml.content.picture_host import PUBLIC, PictureHost, answer, redirect
 
 NOTHING = Validators()
+SELF_SIGNED = [
+    *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+    *("-subj", "/CN=shop.test", "-addext", "subjectAltName=DNS:shop.test"),
+    *("-keyout", "shop.pem", "-out", "public.pem"),
+]
 INNER = (
     "127.0.0.1",
     "localhost",
@@ -215,8 +220,7 @@ def certificate(tmp_path: Path) -> Path:
         pytest.skip("no openssl here")
     made = tmp_path / "shop.pem"
     subprocess.run(
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=shop.test -keyout shop.pem"
-        " -addext subjectAltName=DNS:shop.test -out public.pem".split(),
+        SELF_SIGNED,
         cwd=tmp_path,
         check=True,
         capture_output=True,

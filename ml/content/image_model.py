@@ -3,6 +3,8 @@
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ml.content.vector_cache import content_hash
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 MOST_PIXELS = 25_000_000
+FLOAT32 = "tensor(float)"
 USUAL_SIZE = 224
 AT_ONCE = 16
 WIDEST = 4096
@@ -47,19 +50,12 @@ class ImageModel:
 
     def __init__(self, path: Path) -> None:
         """Raises EncoderFailed."""
-        try:
+        with _failures_told(f"the image encoder {path} cannot be read"):
             self._session = onnxruntime.InferenceSession(
                 str(path), sess_options=_one_thread(), providers=["CPUExecutionProvider"]
             )
             self.name = _hash_of(path)
-        except Exception as error:
-            raise EncoderFailed(f"the image encoder {path} cannot be read: {error}") from error
-        given, *others = self._session.get_inputs()
-        shape = [axis if isinstance(axis, int) else 0 for axis in given.shape]
-        if others or given.type != "tensor(float)" or len(shape) != 4 or shape[1] not in (0, 3):
-            raise EncoderFailed(f"the image encoder {path} does not take float32 (n, 3, H, W)")
-        self._input = given.name
-        self._rows, _, height, width = shape
+        self._input, (self._rows, height, width) = _input_of(self._session, path)
         self.at_once = self._rows or AT_ONCE
         self.size = (width or USUAL_SIZE, height or USUAL_SIZE)
 
@@ -81,12 +77,20 @@ class ImageModel:
         return vectors
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
+        with _failures_told("the image encoder failed"):
             return np.asarray(self._session.run(None, {self._input: batch})[0], np.float32)
-        except Exception as error:
-            if type(error).__module__.startswith("onnxruntime"):
-                raise EncoderFailed(f"the image encoder failed: {error}") from error
-            raise
+
+
+@contextmanager
+def _failures_told(what: str) -> Iterator[None]:
+    """onnxruntime's errors share no class, and Exception would hold the time limits of a task."""
+    try:
+        yield
+    except Exception as error:
+        ours = isinstance(error, OSError | ValueError | TypeError | RuntimeError)
+        if ours or type(error).__module__.startswith("onnxruntime"):
+            raise EncoderFailed(f"{what}: {error}") from error
+        raise
 
 
 def read_picture(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -112,6 +116,18 @@ def read_picture(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     if fitted.mode == "RGBA":
         fitted = Image.alpha_composite(Image.new("RGBA", size, "white"), fitted)
     return np.asarray(fitted.convert("RGB"))
+
+
+def _input_of(
+    session: onnxruntime.InferenceSession, path: Path
+) -> tuple[str, tuple[int, int, int]]:
+    """Its name; rows, height and width, 0 where any will do. Raises EncoderFailed."""
+    inputs = session.get_inputs()
+    if len(inputs) == 1 and inputs[0].type == FLOAT32 and len(inputs[0].shape) == 4:
+        rows, colours, *size = (n if isinstance(n, int) else 0 for n in inputs[0].shape)
+        if colours in (0, 3):
+            return inputs[0].name, (rows, size[0], size[1])
+    raise EncoderFailed(f"the image encoder {path} does not take float32 (n, 3, H, W)")
 
 
 def _hash_of(path: Path) -> str:

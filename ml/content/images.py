@@ -93,10 +93,13 @@ class Asker:
         if self._failures[host] >= MOST_FAILURES:
             raise FetchFailed("the host was left alone")
         known = self._album.validators(url)
-        self._failures[host] += 1
-        answer = self._fetcher.fetch(url, known)
-        if answer.status in (200, 304, *ABSENT):
-            self._failures[host] = 0
+        try:
+            answer = self._fetcher.fetch(url, known)
+        except FetchFailed:
+            self._failures[host] += 1
+            raise
+        is_well = answer.status in (200, 304, *ABSENT)
+        self._failures[host] = 0 if is_well else self._failures[host] + 1
         if answer.status == 200 or (answer.status == 304 and any(known)):
             return answer
         raise FetchFailed(f"the host answered {answer.status}")
@@ -168,9 +171,8 @@ def _pictures(urls: list[str | None], album: Album, lacking: dict[str, Lacking])
     )
     reasons = ", ".join(f"{why[each]:,} {words}" for each, words in WORDS.items() if why[each])
     shown = np.array([vector is not None for vector in found], np.bool_)
-    said = f"pictures of {shown.sum():,} of {len(urls):,} products" + f" ({reasons})" * bool(
-        reasons
-    )
+    said = f"pictures of {shown.sum():,} of {len(urls):,} products"
+    said += f" ({reasons})" if reasons else ""
     known = [vector for vector in found if vector is not None]
     if not known:
         raise EncoderFailed(said)

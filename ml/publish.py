@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ml.dataset import DatasetRejected, read_dataset
 from ml.golden import check_golden, write_golden
@@ -50,12 +50,12 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 
 def train_release(
-    dataset: Path, destination: Destination, report: Report, text_encoder: str | None = None
+    dataset: Path, destination: Destination, report: Report, encoders: Encoders | None = None
 ) -> dict[str, Any]:
     """Read, train, publish; the answer is for `training.receive`.
 
-    Safe to run twice: a complete release is kept as it is. text_encoder: interpreter of the
-    optional sentence encoder; its vectors are kept beside the tenant's releases.
+    Safe to run twice: a complete release is kept as it is. What the encoders find is kept
+    beside the tenant's releases.
     """
     try:
         if not (destination.folder / MANIFEST).exists():
@@ -67,7 +67,9 @@ def train_release(
             parent = _parent_gate(destination)
             config = TrainConfig(
                 objective=destination.objective,
-                encoders=Encoders(text=text_encoder, cache=str(destination.releases / VECTORS)),
+                encoders=structs.replace(
+                    encoders or Encoders(), cache=str(destination.releases / VECTORS)
+                ),
             )
             trained = train_shop(shop, Cuts.of_log(shop.log), config, report, parent)
             publish(shop, trained, destination, report)

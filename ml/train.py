@@ -6,6 +6,7 @@ retriever before now, a ranker and a blend from all windows.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from ml.comparison import (
     quality_of_source,
 )
 from ml.content.dense import describe_content
+from ml.content.images import Pictures, encode_images
 from ml.content.neighbours import content_neighbours
 from ml.content.text import fit_text, product_texts, sparse_rows, telling_vocabulary
 from ml.features import encode_catalogue
@@ -59,6 +61,8 @@ class Encoders(Struct, frozen=True, kw_only=True):
 
     text: str | None = None
     """Interpreter of the sentence encoder's environment; see `ml.content.encode_text`."""
+    image: str | None = None
+    """The ONNX model of the image encoder; see `ml.content.image_model`."""
     cache: str | None = None
     """Folder of one tenant, where vectors are kept from training to training."""
 
@@ -219,7 +223,8 @@ def describe_catalogue(
     text = fit_text(texts)
     cache = Path(encoders.cache) if encoders.cache else None
     encoder = Path(encoders.text) if encoders.text and trainer else None
-    content = describe_content(texts, text, encoder, cache)
+    take_pictures = _pictures(shop, encoders, report) if encoders.image and trainer else None
+    content = describe_content(texts, text, encoder, cache, take_pictures)
     report("features", 0.4, {})
     catalogue = Catalogue(
         codes=statistics.catalogue_codes(products),
@@ -232,6 +237,16 @@ def describe_catalogue(
     )
     report("features", 1.0, {"products": len(shop.product_ids)})
     return catalogue
+
+
+def _pictures(shop: Shop, encoders: Encoders, report: Report) -> Callable[[], Pictures]:
+    return partial(
+        encode_images,
+        Path(encoders.image or ""),
+        shop.products["image_url"].to_pylist(),
+        Path(encoders.cache) if encoders.cache else None,
+        part(report, "features", 0.0, 0.4),
+    )
 
 
 def _newcomers(shop: Shop, last: JudgingWindow, seed: int) -> NewcomerModel | None:

@@ -48,6 +48,7 @@ def train_task(
     """
     from ml.publish import Destination, train_release
     from ml.release import Objective
+    from ml.train import Encoders
 
     def progress(stage: str, fraction: float, detail: dict[str, float]) -> None:
         _reply("training.progress", tenant_id, job_id, stage, fraction, detail)
@@ -59,10 +60,12 @@ def train_task(
         parent_release_id=parent_release,
         objective=msgspec.convert(objective, Objective),
     )
+    encoders = Encoders(
+        text=os.environ.get("AISLE_TEXT_ENCODER") or None,
+        image=os.environ.get("AISLE_IMAGE_ENCODER") or None,
+    )
     try:
-        outcome = train_release(
-            Path(dataset), destination, progress, os.environ.get("AISLE_TEXT_ENCODER") or None
-        )
+        outcome = train_release(Path(dataset), destination, progress, encoders)
     except SoftTimeLimitExceeded:
         outcome = {"failed": f"Training took longer than {SOFT_LIMIT_S // 60} minutes."}
     except Exception as error:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ml.content.encoder import EncoderFailed
 from ml.content.vector_cache import cached_vectors, content_hash
 from ml.serving.product_text import ProductText
 
@@ -17,10 +18,6 @@ LIMIT_S = 600.0
 VERSION_LIMIT_S = 60.0
 LONGEST_SENTENCE = 1_000
 """Characters; the encoder reads about 250 words."""
-
-
-class EncoderFailed(Exception):
-    """An optional encoder gave no vectors; the message says why."""
 
 
 def encode_sentences(

@@ -2,9 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +50,15 @@ def read_vectors(path: Path) -> dict[bytes, NDArray[np.float32]]:
 
 
 def write_vectors(path: Path, kept: dict[bytes, NDArray[np.float32]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     keys = np.frombuffer(b"".join(kept), np.uint8).reshape(-1, HASH_BYTES)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as staged:
+    with written_whole(path) as staged:
         np.savez(staged, keys=keys, vectors=np.array(list(kept.values()), np.float32))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its place when it is complete. Its folder is made where it is absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as staged:
+        yield staged
     os.replace(staged.name, path)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ml.content.dense import describe_content
-from ml.content.sentences import EncoderFailed, encode_sentences
+from ml.content.encoder import EncoderFailed
+from ml.content.sentences import encode_sentences
 from ml.content.text import DIM, fit_text
 from ml.serving.product_text import ProductText
 

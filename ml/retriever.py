@@ -99,5 +99,6 @@ def fit_retriever(
         item_vectors=np.zeros((n_items, 0), np.float32) if towers is None else towers.item_vectors,
         sessions=fit_sessions(log, n_items, plan, network),
         words=catalogue.words,
+        kind_weight=shop.kind_weight,
     )
     return Retriever(tables, towers)

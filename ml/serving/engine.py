@@ -72,7 +72,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     shopper = shopper_of_request(
         request.recent, request.bought, market, request.now_s, cut_s, release.index
     )
-    interest = profile(shopper)
+    interest = profile(release.tables, shopper)
     scores = source_scores(release.tables, shopper, interest, release.query_vector(shopper))
     watch.lap("retrieve")
     allowed = _allowed(release, request, shopper)

@@ -6,12 +6,14 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ml.interactions import KIND_WEIGHT, KINDS
 from ml.release import ReleaseRejected
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
 from ml.serving.tables import Neighbours, SparseRows, Tables
 
 WORDS = "words.npz"
+LARGEST_WEIGHT = 10.0
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -21,6 +23,8 @@ class Items(Struct, frozen=True, kw_only=True):
     product_ids: list[str]
     markets: list[str]
     candidates: dict[str, int]
+    kind_weight: dict[str, float] | None = None
+    """By kind of event; releases from before shops chose have none, and the usual ones count."""
 
 
 class Popularity(Struct, frozen=True, kw_only=True):
@@ -37,6 +41,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         product_ids=tables.product_ids,
         markets=tables.markets,
         candidates=dict(tables.candidates),
+        kind_weight=dict(zip(KINDS, tables.kind_weight.tolist(), strict=True)),
     )
     (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
@@ -118,6 +123,7 @@ def load_tables(folder: Path) -> Tables:
         item_vectors=np.ascontiguousarray(vectors, np.float32),
         sessions=load_sessions(folder, n),
         words=_words(folder / WORDS, n),
+        kind_weight=_kind_weight(items.kind_weight),
     )
 
 
@@ -135,6 +141,20 @@ def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
     if index.size and not (index.min() >= 0 and index.max() < n):
         raise ReleaseRejected("neighbours.npz names products that do not exist")
     return Neighbours(index, weight.astype(np.float32, copy=False))
+
+
+def _kind_weight(by_kind: dict[str, float] | None) -> np.ndarray:
+    """No kind may change sides: what speaks for a product elsewhere speaks for it here."""
+    if by_kind is None:
+        return KIND_WEIGHT
+    if by_kind.keys() != set(KINDS):
+        raise ReleaseRejected("items.msgpack weighs other kinds of events than this engine knows")
+    given = np.array([by_kind[kind] for kind in KINDS])
+    weight = np.clip(given, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.float32)
+    same_side = np.sign(weight) == np.sign(KIND_WEIGHT)  # false for what is no number
+    if not same_side.all() or np.abs(given).max() > LARGEST_WEIGHT:
+        raise ReleaseRejected("items.msgpack holds unsound weights of kinds of events")
+    return weight
 
 
 def _words(path: Path, n: int) -> SparseRows | None:

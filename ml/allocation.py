@@ -68,7 +68,7 @@ def ask(
     chosen: NDArray[np.int32],
     mode: Mode,
 ) -> Asked:
-    scores = source_scores(tables, shopper, profile(shopper), query_vector)
+    scores = source_scores(tables, shopper, profile(tables, shopper), query_vector)
     allowed = may_see(shopper, mode, len(tables.product_ids))
     ranked = np.full((len(SOURCES), DEEPEST), -1, np.int32)
     for source, row in enumerate(scores):

@@ -89,7 +89,7 @@ def write_anatomy(
 
 def dissect(release: LoadedRelease, shopper: Shopper, mode: Mode) -> Dissected:
     tables = release.tables
-    scores = source_scores(tables, shopper, profile(shopper), release.query_vector(shopper))
+    scores = source_scores(tables, shopper, profile(tables, shopper), release.query_vector(shopper))
     allowed = may_see(shopper, mode, len(release.product_ids))
     candidates = merge_candidates(release.tables, scores, allowed, LIST_LENGTH)
     probability = np.zeros(len(candidates), np.float32)

@@ -27,7 +27,7 @@ KIND_WEIGHT = np.array(
     ],
     np.float32,
 )
-"""How much one event of each kind speaks for its product."""
+"""How much one event of each kind speaks for its product where a shop does not say otherwise."""
 
 
 class InteractionLog(NamedTuple):

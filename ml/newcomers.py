@@ -86,7 +86,7 @@ def _pairs(
         others = np.flatnonzero(~chosen)
         drawn = rng.permutation(others)[:NEGATIVES]
         rows = np.concatenate([np.flatnonzero(chosen), drawn])
-        ease = spread(tables.ease, profile(shopper), n)
+        ease = spread(tables.ease, profile(tables, shopper), n)
         features = newcomer_features(tables, newcomers, shopper, ease)[fresh[rows]]
         weight = np.where(chosen[rows], 1.0, len(others) / max(len(drawn), 1))
         of = np.full(len(rows), int(position))

@@ -153,7 +153,7 @@ def _describe(
     mode: Mode,
     shown: Shown | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    scores = source_scores(tables, shopper, profile(shopper), vector)
+    scores = source_scores(tables, shopper, profile(tables, shopper), vector)
     allowed = may_see(shopper, mode, len(tables.product_ids))
     candidates = merge_candidates(tables, scores, allowed, LIST_LENGTH)
     slot = None

@@ -120,8 +120,33 @@ class SessionContest(Struct, frozen=True, kw_only=True):
     scores: list[SessionScore]
 
 
+class Tried(Struct, frozen=True, kw_only=True):
+    """One of several ways that were compared on the shop's own earlier weeks."""
+
+    name: str
+    figure: float
+    """Mean over shoppers of what was compared."""
+    lead: float
+    """Mean over shoppers of how much better than the usual way it was; 0 is the usual way's."""
+    error: float
+    """Standard error of `lead`."""
+
+
+class SignalChoice(Struct, frozen=True, kw_only=True):
+    """How much one event of each kind speaks for its product, and why so."""
+
+    chosen: str
+    weights: dict[str, float]
+    """By kind of event, those that say nothing left out."""
+    shoppers: int = 0
+    """Whose later choices were predicted; 0 where there was nothing to compare."""
+    tried: list[Tried] = []
+    """`figure` is NDCG@20 of simple methods, by weights; the usual ones first."""
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     gate: Gate
+    signals: SignalChoice | None = None
     sessions: SessionContest | None = None
     ranker: dict[str, float] = {}
     towers: dict[str, float] = {}

@@ -102,6 +102,7 @@ def fit_retriever(
         words=catalogue.words,
         vocabulary=catalogue.vocabulary,
         traits=shop.traits.names,
+        kind_weight=shop.kind_weight,
     )
     return Retriever(tables, towers)
 

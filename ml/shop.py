@@ -51,6 +51,12 @@ class Shop(NamedTuple):
     unknown_events: int
     """Events left out because their product is not in the catalogue."""
     exposures: Exposures
+    kind_weight: NDArray[np.float32] = KIND_WEIGHT
+    """(kinds,): what `log.weight` was made of."""
+
+    def with_kind_weight(self, kind_weight: NDArray[np.float32]) -> "Shop":
+        log = self.log._replace(weight=kind_weight[self.log.kind])
+        return self._replace(log=log, kind_weight=kind_weight)
 
 
 def build_shop(dataset: Dataset) -> Shop:

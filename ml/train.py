@@ -41,6 +41,7 @@ from ml.serving.engine import CLASSICAL
 from ml.serving.request import Mode
 from ml.session_choice import SessionConfig, SessionPlan, choose_sessions, extend_network
 from ml.shop import Shop
+from ml.signal_choice import WEIGHTS, choose_signals
 from ml.trainers import Trainer
 from ml.windows import (
     MODES,
@@ -121,6 +122,11 @@ def train_shop(
     )
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
+    signals = None
+    if not lacking:
+        signals = choose_signals(shop, cuts, how.kind, config.seed, report)
+        shop = shop.with_kind_weight(WEIGHTS[signals.chosen])
+        clock.lap("signals")
     trainer = None if lacking else config.towers.trainer
     catalogue = describe_catalogue(shop, trainer, config.encoders, report)
     clock.lap("features")
@@ -146,6 +152,7 @@ def train_shop(
     clock.lap("retrieval")
     metrics = Metrics(
         gate=verdict,
+        signals=signals,
         sessions=plan.contest,
         ranker=judged.metrics,
         towers=final.towers.metrics if final.towers else {},

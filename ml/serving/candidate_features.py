@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ml.serving.buckets import finite
 from ml.serving.shopper import HALF, PURCHASE, Shopper
-from ml.serving.sources import PROFILE_WEIGHT, SOURCES
-from ml.serving.tables import TREND_HALF_LIVES_DAYS, Tables
+from ml.serving.sources import SOURCES
+from ml.serving.tables import TREND_HALF_LIVES_DAYS, Tables, attraction
 
 DAY_S = 86_400.0
 AFFINITY_HALF_LIFE_DAYS = 60.0
@@ -130,7 +130,7 @@ def _taste_columns(
     ages = np.concatenate([shopper.ages, shopper.bought_ages])
     kinds = np.concatenate([shopper.kinds, np.full(len(shopper.bought), PURCHASE, np.int8)])
     decay = np.power(0.5, ages / AFFINITY_HALF_LIFE_DAYS, dtype=np.float32)
-    weights = (PROFILE_WEIGHT[kinds] * decay).astype(np.float32)
+    weights = (attraction(tables, kinds) * decay).astype(np.float32)
     price = tables.log_price[items]
     priced = ~np.isnan(price)
     total = float((weights * priced).sum())

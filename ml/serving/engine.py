@@ -80,7 +80,7 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
         trait_rows(request.traits, release.trait_index),
         device_row(request.device),
     )
-    interest = profile(shopper)
+    interest = profile(release.tables, shopper)
     scores = source_scores(release.tables, shopper, interest, release.query_vector(shopper))
     watch.lap("retrieve")
     allowed = _allowed(release, request, shopper)

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from ml.release import NewcomerModel
 from ml.serving.shopper import Shopper
-from ml.serving.sources import PROFILE_WEIGHT, SOURCES
+from ml.serving.sources import SOURCES
 from ml.serving.sparse_rows import SparseRows
-from ml.serving.tables import MONTH, SEASON, Tables
+from ml.serving.tables import MONTH, SEASON, Tables, attraction
 
 FEATURES = ("own words", "trend of its like", "taste for its like")
 LENDERS = 30
@@ -105,7 +105,8 @@ def best_newcomers(
 
 def profile_words(tables: Tables, shopper: Shopper, newcomers: Newcomers) -> NDArray[np.float32]:
     """(terms,), length 1 or 0: words of all the shopper chose, what few choose counting more."""
-    viewed = np.bincount(shopper.items, PROFILE_WEIGHT[shopper.kinds], len(tables.product_ids))
+    weights = attraction(tables, shopper.kinds)
+    viewed = np.bincount(shopper.items, weights, len(tables.product_ids))
     viewed[shopper.bought] = np.maximum(viewed[shopper.bought], shopper.bought_times)
     viewed[newcomers.untried] = 0
     position = np.flatnonzero(viewed)

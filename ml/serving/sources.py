@@ -46,8 +46,6 @@ LONGEST_PROFILE = 200
 LAST_VIEWED = 3
 LOOKED_AT = 16
 CONTENT_PROFILE = 20
-PROFILE_WEIGHT = np.maximum(KIND_WEIGHT, 0)
-"""Dislikes do not attract: what speaks against a product adds nothing to a profile."""
 
 
 class Interest(NamedTuple):
@@ -89,16 +87,17 @@ def source_scores(
     return scores
 
 
-def profile(shopper: Shopper) -> Interest:
-    """Interactions count by kind and halve every PROFILE_HALF_LIFE_DAYS; older purchases once.
+def profile(tables: Tables, shopper: Shopper) -> Interest:
+    """Interactions count by `Tables.kind_weight` and halve every PROFILE_HALF_LIFE_DAYS.
 
-    What was sent back or dismissed takes from what spoke for the same product before.
+    Older purchases count once. What was sent back or dismissed takes from what spoke for the same
+    product before.
     """
     decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
     items = np.concatenate([shopper.items, shopper.bought])
     older = 0.5 ** (shopper.bought_ages / PROFILE_HALF_LIFE_DAYS)
     older[np.isin(shopper.bought, shopper.items, kind="table")] = 0
-    weights = np.concatenate([KIND_WEIGHT[shopper.kinds] * decay, older])
+    weights = np.concatenate([tables.kind_weight[shopper.kinds] * decay, older])
     distinct, inverse = np.unique(items, return_inverse=True)
     summed = np.maximum(np.bincount(inverse, weights, len(distinct)), 0).astype(np.float32)
     strongest = np.argsort(-summed, kind="stable")[:LONGEST_PROFILE]
@@ -106,7 +105,10 @@ def profile(shopper: Shopper) -> Interest:
 
 
 def last_viewed(shopper: Shopper) -> Interest:
-    """The last LAST_VIEWED distinct products that were not turned down since; harmonic weights."""
+    """The last LAST_VIEWED distinct products that were not turned down since; harmonic weights.
+
+    What turns down is the same in every shop: `Tables.kind_weight` leaves every kind on its side.
+    """
     _, first = np.unique(shopper.items, return_index=True)
     first = np.sort(first)
     newest = shopper.items[first[KIND_WEIGHT[shopper.kinds[first]] > 0][:LAST_VIEWED]]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.interactions import KIND_WEIGHT
 from ml.serving.neighbours import Neighbours
 from ml.serving.session_tables import NOTHING, Sessions
 from ml.serving.sparse_rows import SparseRows
@@ -61,6 +62,8 @@ class Tables(NamedTuple):
     """(items, terms): telling words of each product, length 1 or 0; None where none is told."""
     vocabulary: Vocabulary | None = None
     """How `words` were read; None where they were not."""
+    kind_weight: NDArray[np.float32] = KIND_WEIGHT
+    """(kinds,): how much one event of each kind speaks for its product in this shop."""
 
     def worth_cents(self) -> NDArray[np.float32]:
         """What one order of each product leaves after returns; a usual price where unknown."""
@@ -68,6 +71,11 @@ class Tables(NamedTuple):
         usual = float(np.median(known)) if known.size else 0.0
         price = np.where(np.isnan(self.log_price), self.category_log_price, self.log_price)
         return (np.exp(np.nan_to_num(price, nan=usual)) * (1 - self.return_rate)).astype(np.float32)
+
+
+def attraction(tables: Tables, kinds: NDArray[np.int8]) -> NDArray[np.float32]:
+    """(events,): what events of these kinds add; what speaks against a product does not attract."""
+    return np.maximum(tables.kind_weight[kinds], 0)
 
 
 def position_index(product_ids: list[str]) -> dict[str, int]:

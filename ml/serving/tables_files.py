@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ml.interactions import KIND_WEIGHT, KINDS
 from ml.release import ReleaseRejected
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
@@ -15,6 +16,7 @@ from ml.serving.vocabulary import Vocabulary
 
 WORDS = "words.npz"
 VOCABULARY = "vocabulary.msgpack"
+LARGEST_WEIGHT = 10.0
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -25,6 +27,8 @@ class Items(Struct, frozen=True, kw_only=True):
     markets: list[str]
     candidates: dict[str, int]
     traits: list[str]
+    kind_weight: dict[str, float] | None = None
+    """By kind of event; releases from before shops chose have none, and the usual ones count."""
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         markets=tables.markets,
         candidates=dict(tables.candidates),
         traits=list(tables.traits),
+        kind_weight=dict(zip(KINDS, tables.kind_weight.tolist(), strict=True)),
     )
     (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
@@ -142,6 +147,7 @@ def load_tables(folder: Path) -> Tables:
         traits=items.traits,
         words=_words(folder / WORDS, n),
         vocabulary=_vocabulary(folder / VOCABULARY),
+        kind_weight=_kind_weight(items.kind_weight),
     )
 
 
@@ -170,6 +176,20 @@ def _vocabulary(path: Path) -> Vocabulary | None:
     if not inside or len(known.columns) != len(known.terms) or not np.isfinite(rarity).all():
         raise ReleaseRejected(f"{VOCABULARY} does not hold one finite number per term")
     return Vocabulary(dict(zip(known.terms, known.columns, strict=True)), rarity)
+
+
+def _kind_weight(by_kind: dict[str, float] | None) -> np.ndarray:
+    """No kind may change sides: what speaks for a product elsewhere speaks for it here."""
+    if by_kind is None:
+        return KIND_WEIGHT
+    if by_kind.keys() != set(KINDS):
+        raise ReleaseRejected("items.msgpack weighs other kinds of events than this engine knows")
+    given = np.array([by_kind[kind] for kind in KINDS])
+    weight = np.clip(given, -LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.float32)
+    same_side = np.sign(weight) == np.sign(KIND_WEIGHT)  # false for what is no number
+    if not same_side.all() or np.abs(given).max() > LARGEST_WEIGHT:
+        raise ReleaseRejected("items.msgpack holds unsound weights of kinds of events")
+    return weight
 
 
 def _words(path: Path, n: int) -> SparseRows | None:

@@ -70,7 +70,7 @@ def features_of(known: Known, position: int) -> np.ndarray:
     newcomers = newcomers_of(known.tables, untried_of(known.tables))
     assert newcomers is not None
     shopper = known.book.shopper(position, 0)
-    ease = spread(known.tables.ease, profile(shopper), len(known.tables.product_ids))
+    ease = spread(known.tables.ease, profile(known.tables, shopper), len(known.tables.product_ids))
     return newcomer_features(known.tables, newcomers, shopper, ease)
 
 
@@ -114,7 +114,7 @@ def test_only_allowed_newcomers_are_offered_the_likeliest_first(known: Known) ->
     model = NewcomerModel(mean=[0.0] * 3, deviation=[1.0] * 3, weights=[3.0, 0.1, 3.0], bias=-3.0)
     newcomers = newcomers_of(known.tables, untried_of(known.tables))
     shopper = known.book.shopper(0, 0)
-    ease = spread(known.tables.ease, profile(shopper), len(known.tables.product_ids))
+    ease = spread(known.tables.ease, profile(known.tables, shopper), len(known.tables.product_ids))
     allowed = np.ones(len(known.tables.product_ids), bool)
     first, _ = best_newcomers(known.tables, newcomers, model, shopper, ease, allowed, 1)
     allowed[UNTRIED[0]] = False

@@ -95,8 +95,8 @@ class Asker:
         known = self._album.validators(url)
         try:
             answer = self._fetcher.fetch(url, known)
-        except FetchFailed:
-            self._failures[host] += 1
+        except FetchFailed as error:
+            self._failures[host] += not isinstance(error, FetchRefused)
             raise
         is_well = answer.status in (200, 304, *ABSENT)
         self._failures[host] = 0 if is_well else self._failures[host] + 1

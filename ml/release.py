@@ -144,11 +144,22 @@ class SignalChoice(Struct, frozen=True, kw_only=True):
     """`figure` is NDCG@20 of simple methods, by weights; the usual ones first."""
 
 
+class RankerChoice(Struct, frozen=True, kw_only=True):
+    """Which size and pace of ranker was trained, and why so."""
+
+    chosen: str
+    shoppers: int = 0
+    """Whose later choices were predicted; 0 where there was nothing to compare."""
+    tried: list[Tried] = []
+    """`figure` is NDCG@20 of each ranker's order; the usual one first."""
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     gate: Gate
     signals: SignalChoice | None = None
     sessions: SessionContest | None = None
     ranker: dict[str, float] = {}
+    ranker_choice: RankerChoice | None = None
     towers: dict[str, float] = {}
     curves: dict[str, list[float]] = {}
     seconds: dict[str, float] = {}

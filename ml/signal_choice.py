@@ -24,7 +24,7 @@ from ml.windows import Cuts, choices
 
 MOST_EVENTS = 500_000
 """The latest before the window: so many tell enough, and what is learned from them is cheap."""
-MOST_SHOPPERS = 500
+MOST_SHOPPERS = 400
 EASE_ITEMS = 1_500
 FEWEST_EVENTS = 500
 """Of browsing and of what is stronger, each; else there is nothing to weigh."""
@@ -58,7 +58,7 @@ def choose_signals(shop: Shop, cuts: Cuts, kind: Target, seed: int, report: Repo
     n_shoppers = len(shop.shopper_ids)
     book = ShopperBook(before, shop.traits.of_shopper, start_s)
     everybody = choices(shop.log, start_s, end_s, kind, n_shoppers)
-    truth = sample_truth(_of_new(everybody, book), MOST_SHOPPERS, seed)
+    truth = _of_new(sample_truth(everybody, MOST_SHOPPERS, seed), book)
     if len(truth.shoppers) < FEWEST_SHOPPERS:
         return _chosen(USUAL)
     taught = before.rows(slice(-MOST_EVENTS, None))

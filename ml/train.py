@@ -31,8 +31,9 @@ from ml.features import encode_catalogue
 from ml.newcomers import fit_newcomers
 from ml.objective import target_of
 from ml.progress import Report, part
-from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch, train_ranker
-from ml.ranking_set import split_shoppers
+from ml.ranker_fit import fit_ranker
+from ml.ranker_search import search_ranker
+from ml.ranking import RankerConfig, RankerKind, TrainedRanker, kept_epoch
 from ml.release import Blend, Gate, Metrics, NewcomerModel, Objective
 from ml.retrieval import TowerConfig, TrainedTowers
 from ml.retriever import Catalogue, Retriever, fit_retriever
@@ -53,9 +54,6 @@ from ml.windows import (
     what_is_lacking,
 )
 
-HELD_OUT = 0.15
-"""Share of shoppers that decide when the ranker stops and how its scores are calibrated."""
-
 
 class Encoders(Struct, frozen=True, kw_only=True):
     """What an operator may add to the words of products."""
@@ -75,6 +73,8 @@ class TrainConfig(Struct, frozen=True, kw_only=True):
     """Shoppers per window whose candidates train and judge the ranker."""
     towers: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
+    search_rows: int = 1_000_000
+    """To train on, in all, while other rankers are tried; 0 tries none. About 20 seconds."""
     sessions: SessionConfig = SessionConfig()
     encoders: Encoders = Encoders()
 
@@ -122,11 +122,9 @@ def train_shop(
     )
     lacking = what_is_lacking(shop.log, cuts, how.kind, len(shop.shopper_ids))
     clock = Clock()
-    signals = None
-    if not lacking:
-        signals = choose_signals(shop, cuts, how.kind, config.seed, report)
-        shop = shop.with_kind_weight(WEIGHTS[signals.chosen])
-        clock.lap("signals")
+    signals = None if lacking else choose_signals(shop, cuts, how.kind, config.seed, report)
+    shop = shop if signals is None else shop.with_kind_weight(WEIGHTS[signals.chosen])
+    clock.lap("signals")
     trainer = None if lacking else config.towers.trainer
     catalogue = describe_catalogue(shop, trainer, config.encoders, report)
     clock.lap("features")
@@ -137,7 +135,10 @@ def train_shop(
         return _without_models(shop, catalogue, cuts, how, lacking, report, config)
     earlier, later = describe_windows(shop, catalogue, cuts, how, report)
     clock.lap("retrieval")
-    judged = _fit([*earlier], config, part(report, "ranker", 0.0, 0.5))
+    searched = search_ranker(earlier, config.ranker, config.seed, config.search_rows, report)
+    config = structs.replace(config, ranker=searched.config)
+    clock.lap("ranker search")
+    judged = fit_ranker([*earlier], config.ranker, config.seed, part(report, "ranker", 0.0, 0.5))
     clock.lap("ranker")
     verdict = _judge(shop, judged, _blend(earlier), later, parent, report)
     clock.lap("evaluation")
@@ -146,7 +147,8 @@ def train_shop(
     everything = [*earlier, later.window]
     blend = _blend(everything)
     del earlier, later
-    ranker = _fit(everything, stopped_at(config, judged), part(report, "ranker", 0.5, 0.5))
+    stopped = stopped_at(config.ranker, judged)
+    ranker = fit_ranker(everything, stopped, config.seed, part(report, "ranker", 0.5, 0.5))
     clock.lap("ranker")
     final = _fit_final(shop, catalogue, cuts, config, towers, report, plan, candidates)
     clock.lap("retrieval")
@@ -155,6 +157,7 @@ def train_shop(
         signals=signals,
         sessions=plan.contest,
         ranker=judged.metrics,
+        ranker_choice=searched.choice,
         towers=final.towers.metrics if final.towers else {},
         curves=judged.curve,
         seconds=clock.seconds,
@@ -268,27 +271,10 @@ def _blend(windows: list[Window]) -> Blend:
     )
 
 
-def _fit(windows: list[Window], config: TrainConfig, report: Callable[..., None]) -> TrainedRanker:
-    """Takes over `windows` and lets go of them: beside their copies they would be the peak.
-
-    The held-out shoppers' lists are those that are served.
-    """
-    parts = [window.of(mode) for window in windows for mode in MODES]
-    taught = [c for window in windows for c in window.taught or (window.new, window.repeat)]
-    more = any(window.taught for window in windows)
-    windows.clear()
-    kept, held = split_shoppers(parts, HELD_OUT, config.seed)
-    if more:
-        kept, _ = split_shoppers(taught, HELD_OUT, config.seed)
-    parts.clear()
-    taught.clear()
-    return train_ranker(kept, held, config.ranker, report)
-
-
-def stopped_at(config: TrainConfig, judged: TrainedRanker) -> TrainConfig:
+def stopped_at(config: RankerConfig, judged: TrainedRanker) -> RankerConfig:
     """The configuration with as many epochs as were kept of the judged ranker."""
     epochs = kept_epoch(judged.curve["valid_loss"]) + 1
-    return structs.replace(config, ranker=structs.replace(config.ranker, epochs=epochs))
+    return structs.replace(config, epochs=epochs)
 
 
 def _judge(

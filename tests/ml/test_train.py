@@ -86,6 +86,14 @@ def test_equal_seed_and_data_give_equal_metrics(shop: Shop, trained: Trained) ->
     assert again.metrics.gate == trained.metrics.gate
     assert again.metrics.ranker == trained.metrics.ranker
     assert again.metrics.curves == trained.metrics.curves
+    assert again.metrics.ranker_choice == trained.metrics.ranker_choice
+
+
+def test_the_metrics_tell_what_was_chosen_for_the_shop(trained: Trained) -> None:
+    chosen = (trained.metrics.signals, trained.metrics.ranker_choice)
+
+    assert [choice.chosen for choice in chosen if choice] == ["usual", "usual"]
+    assert [row.name for row in trained.metrics.ranker_choice.tried][:2] == ["usual", "narrower"]
 
 
 def test_a_model_trained_on_shuffled_labels_is_refused(

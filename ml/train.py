@@ -26,7 +26,7 @@ from ml.comparison import (
 from ml.content.dense import describe_content
 from ml.content.images import Pictures, encode_images
 from ml.content.neighbours import content_neighbours
-from ml.content.text import fit_text, product_texts, sparse_rows, telling_vocabulary
+from ml.content.text import fit_text, product_texts, sparse_rows
 from ml.features import encode_catalogue
 from ml.newcomers import fit_newcomers
 from ml.objective import target_of
@@ -241,7 +241,7 @@ def describe_catalogue(
         log_price=statistics.log_prices(products),
         content=content_neighbours(text.telling),
         words=sparse_rows(text.telling),
-        vocabulary=telling_vocabulary(text),
+        vocabulary=text.vocabulary,
         features=encode_catalogue(products, trainer, content.vectors) if trainer else None,
         said=content.said,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from ml.serving.product_text import ProductText, TextModel, normalised, weighted_terms
+from ml.serving.product_text import ProductText, normalised, weighted_terms
 from ml.serving.sparse_rows import SparseRows
 from ml.serving.vocabulary import Vocabulary
 
@@ -22,13 +22,12 @@ MOST_COMMON, MOST_COMMON_SHARE = 50, 0.02
 
 
 class TextSpace(NamedTuple):
-    tfidf: sp.csr_matrix
-    """(products, terms), float32, rows of length 1."""
     telling: sp.csr_matrix
-    """Of `tfidf` what few products have, again with rows of length 1 or 0."""
+    """(products, terms): TF-IDF of what few products have, float32, rows of length 1 or 0."""
     vectors: np.ndarray
-    """(products, dim), float32, rows of length 1 or 0."""
-    model: TextModel
+    """(products, dim): of all terms, float32, rows of length 1 or 0."""
+    vocabulary: Vocabulary
+    """Of the terms in `telling`: reads later products as these were read."""
 
 
 def product_texts(products: pa.Table) -> list[ProductText]:
@@ -44,16 +43,10 @@ def fit_text(texts: list[ProductText], seed: int = 17, dim: int = DIM) -> TextSp
     rarity = (np.log((1 + len(texts)) / (1 + frequency)) + 1).astype(np.float32)
     counted.data *= rarity[counted.indices]
     tfidf = _unit_rows(counted)
-    projection = _project(tfidf, dim, seed)
-    model = TextModel(index, rarity, projection)
-    return TextSpace(tfidf, _telling(tfidf), normalised(tfidf @ projection), model)
-
-
-def telling_vocabulary(space: TextSpace) -> Vocabulary:
-    """Of the terms in `space.telling`: reads later products as those were read."""
-    used = np.bincount(space.telling.indices, minlength=len(space.model.rarity)) > 0
-    column = {term: row for term, row in space.model.rows.items() if used[row]}
-    return Vocabulary(column, space.model.rarity)
+    telling = _telling(tfidf)
+    used = np.bincount(telling.indices, minlength=len(rarity)) > 0
+    vocabulary = Vocabulary({term: row for term, row in index.items() if used[row]}, rarity)
+    return TextSpace(telling, normalised(tfidf @ _project(tfidf, dim, seed)), vocabulary)
 
 
 def sparse_rows(matrix: sp.csr_matrix) -> SparseRows:

@@ -47,29 +47,6 @@ class ProductText(NamedTuple):
     """A JSON object; anything else is read as nothing."""
 
 
-class TextModel(NamedTuple):
-    """How a shop's words become vectors, as plain tables."""
-
-    rows: dict[str, int]
-    """Term → row of the next two."""
-    rarity: NDArray[np.float32]
-    """(terms,): inverse document frequency."""
-    projection: NDArray[np.float32]
-    """(terms, dim)."""
-
-
-def text_vectors(model: TextModel, products: list[ProductText]) -> NDArray[np.float32]:
-    """(products, dim), L2-normalised; zero for a product of which no term is known."""
-    vectors = np.zeros((len(products), model.projection.shape[1]), np.float32)
-    for row, product in enumerate(products):
-        known = [(model.rows[t], w) for t, w in weighted_terms(product).items() if t in model.rows]
-        if known:
-            terms = np.array([term for term, _ in known])
-            weights = np.array([weight for _, weight in known], np.float32) * model.rarity[terms]
-            vectors[row] = weights @ model.projection[terms]
-    return normalised(vectors)
-
-
 def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length 1; rows of zeros stay."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -7,7 +7,7 @@ import pytest
 
 from ml import statistics
 from ml.content.neighbours import content_neighbours
-from ml.content.text import fit_text, product_texts, sparse_rows, telling_vocabulary
+from ml.content.text import fit_text, product_texts, sparse_rows
 from ml.interactions import KIND_INDEX
 from ml.newcomers import CAUTION, USUAL_WEIGHTS, Pairs, fit_choice, fit_newcomers
 from ml.ranking_set import later_choices
@@ -49,7 +49,7 @@ def known() -> Known:
         log_price=statistics.log_prices(shop.products),
         content=content_neighbours(text.telling),
         words=sparse_rows(text.telling),
-        vocabulary=telling_vocabulary(text),
+        vocabulary=text.vocabulary,
         features=None,
     )
     retriever = fit_retriever(

@@ -6,7 +6,7 @@ import msgspec
 import pyarrow as pa
 
 from ml.content.neighbours import content_neighbours
-from ml.content.text import fit_text, product_texts, sparse_rows, telling_vocabulary
+from ml.content.text import fit_text, product_texts, sparse_rows
 from ml.dataset import PRODUCTS as SCHEMA
 from ml.golden import write_golden
 from ml.release import NewcomerModel, read_manifest, write_manifest
@@ -26,7 +26,7 @@ def write_worded_release(releases: Path, release_id: str = "r1", tenant_id: str 
     tables = small_tables()._replace(
         content=content_neighbours(text.telling, 5),
         words=sparse_rows(text.telling),
-        vocabulary=telling_vocabulary(text),
+        vocabulary=text.vocabulary,
     )
     save_tables(tables, folder)
     manifest = msgspec.structs.replace(read_manifest(folder), newcomers=BY_WORDS)

@@ -6,7 +6,8 @@ import pytest
 
 from ml.content.neighbours import content_neighbours
 from ml.content.text import fit_text, product_texts
-from ml.serving.product_text import ProductText, folded, text_vectors, weighted_terms, words
+from ml.serving.product_text import ProductText, folded, weighted_terms, words
+from ml.serving.vocabulary import read_words
 
 GERMAN = [
     "Kinderfahrrad 20 Zoll, rot",
@@ -107,20 +108,14 @@ def test_attributes_that_are_no_object_are_read_as_nothing() -> None:
     assert "a:colour=red" in weighted_terms(ProductText("lamp", attributes='{"Colour": "Red"}'))
 
 
-def test_plain_tables_give_the_vectors_of_the_fit() -> None:
-    texts = [ProductText(title, brand=f"brand {k % 2}") for k, title in enumerate(GERMAN + POLISH)]
-    space = fit_text(texts)
-
-    assert text_vectors(space.model, texts) == pytest.approx(space.vectors, abs=1e-5)
-
-
 def test_a_new_product_is_placed_beside_its_like() -> None:
     space = fit_text([ProductText(title) for title in GERMAN])
 
-    new = text_vectors(space.model, [ProductText("Damenfahrrad"), ProductText("xyzzy")])
+    new = read_words(space.vocabulary, [ProductText("Damenfahrrad"), ProductText("xyzzy")])
+    spoken = np.bincount(new.column, new.weight, space.telling.shape[1])
 
-    assert (space.vectors @ new[0]).argmax() in {0, 1, 2}
-    assert not new[1].any()
+    assert (space.telling @ spoken).argmax() in {0, 1, 2}
+    assert new.starts[1] == new.starts[2]
 
 
 def test_equal_texts_and_seed_give_equal_vectors() -> None:

@@ -91,8 +91,9 @@ def may_see(shopper: Shopper, mode: Mode, n_items: int) -> NDArray[np.bool_]:
     allowed = np.ones(n_items, bool)
     if mode == "new":
         allowed[shopper.bought] = False
-    items, newest = np.unique(shopper.items, return_index=True)
-    allowed[items[shopper.kinds[newest] == DISMISS]] = False
+    if (shopper.kinds == DISMISS).any():
+        items, newest = np.unique(shopper.items, return_index=True)
+        allowed[items[shopper.kinds[newest] == DISMISS]] = False
     return allowed
 
 

@@ -93,13 +93,16 @@ def profile(tables: Tables, shopper: Shopper) -> Interest:
     Older purchases count once. What was sent back or dismissed takes from what spoke for the same
     product before.
     """
-    decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
+    n = len(tables.product_ids)
     items = np.concatenate([shopper.items, shopper.bought])
+    touched, lately = np.zeros(n, bool), np.zeros(n, bool)
+    touched[items], lately[shopper.items] = True, True
+    decay = 0.5 ** (shopper.ages / PROFILE_HALF_LIFE_DAYS)
     older = 0.5 ** (shopper.bought_ages / PROFILE_HALF_LIFE_DAYS)
-    older[np.isin(shopper.bought, shopper.items, kind="table")] = 0
+    older[lately[shopper.bought]] = 0
     weights = np.concatenate([tables.kind_weight[shopper.kinds] * decay, older])
-    distinct, inverse = np.unique(items, return_inverse=True)
-    summed = np.maximum(np.bincount(inverse, weights, len(distinct)), 0).astype(np.float32)
+    distinct = np.flatnonzero(touched)
+    summed = np.maximum(np.bincount(items, weights, n)[distinct], 0).astype(np.float32)
     strongest = np.argsort(-summed, kind="stable")[:LONGEST_PROFILE]
     return Interest(distinct[strongest].astype(np.int32), summed[strongest])
 
@@ -132,12 +135,12 @@ def merge_candidates(
     scores: (sources, items). allowed: (items,). The trending source contributes at least
     `at_least`, so that a shopper with no history still gets a full list.
     """
-    chosen: list[NDArray[np.int64]] = []
+    chosen = np.zeros(scores.shape[1], bool)
     for source, row in zip(SOURCES, scores, strict=True):
         k = tables.candidates[source]
         k = max(k, at_least) if source == "trending" else k
-        chosen.append(best(row, allowed, k, LOWEST_CANDIDATE.get(source, 0.0)))
-    return np.unique(np.concatenate(chosen))
+        chosen[best(row, allowed, k, LOWEST_CANDIDATE.get(source, 0.0))] = True
+    return np.flatnonzero(chosen)
 
 
 def best(

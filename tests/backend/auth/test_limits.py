@@ -7,7 +7,8 @@ import pytest
 from litestar import Litestar
 
 from backend.auth.limits import Bucket, Limits, Rate
-from backend.cache import open_redis
+from backend.cache import Redis, open_redis
+from backend.errors import TooManyRequests
 from backend.settings import Settings
 from infra.local.state import free_port
 from tests.conftest import Shop
@@ -39,10 +40,31 @@ async def refused_after(shop: Shop) -> int | None:
     return None
 
 
+async def may_call(process: Limits, shop: Shop) -> bool:
+    try:
+        await process.take(shop.tenant_id, "key", "catalog")
+    except TooManyRequests:
+        return False
+    return True
+
+
 @pytest.mark.usefixtures("limited")
 async def test_a_key_that_calls_too_often_is_told_to_wait(shop: Shop, other_shop: Shop) -> None:
     assert await refused_after(shop) is not None
     assert (await other_shop.get("/v1/products")).status_code == 200
+
+
+async def test_processes_share_a_rate_though_each_takes_several_at_a_time(
+    settings: Settings, redis: Redis, shop: Shop
+) -> None:
+    hundred = msgspec.structs.replace(settings, aisle_rate_other=100)
+    processes = [Limits(redis, hundred) for _ in range(4)]
+
+    allowed = 0
+    while await may_call(processes[allowed % 4], shop):
+        allowed += 1
+
+    assert 160 < allowed < CALLS * 100  # a burst of 200, less what the others hold
 
 
 async def test_without_redis_each_process_limits_by_itself(

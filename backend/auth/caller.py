@@ -112,9 +112,13 @@ async def _prove(pool: Pool, known: KnownKeys, key_hash: bytes) -> Caller:
     return caller
 
 
-async def provide_caller(request: AnyRequest) -> Caller:
+def caller_of(request: AnyRequest) -> Caller:
     """The caller whom a guard of `requires` has proven."""
     return request.scope["state"]["caller"]
+
+
+async def provide_caller(request: AnyRequest) -> Caller:
+    return caller_of(request)
 
 
 def requires(scope: str) -> Guard:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from redis import RedisError
+from ulid import ULID
 
 from backend.cache import Redis
 from backend.db import UNREACHABLE, Pool
@@ -23,6 +24,9 @@ from backend.tenancy import TenantId, tenant_connection, tenant_key, tenant_keys
 logger = logging.getLogger(__name__)
 
 LATELY_OF = "lately"
+MARK = "mark"
+MARK_S = 60
+"""Longer than anybody remembers an answer that rests on the shopper as marked."""
 MOST_LATELY = 200
 LATELY_S = 7 * 24 * 3600
 STORED_S = 3600
@@ -50,6 +54,11 @@ def lately_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
 
 def history_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
     return tenant_key(tenant_id, "history", whose, shopper_id)
+
+
+def mark_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
+    """Holds something else after every change of what is known about the shopper."""
+    return tenant_key(tenant_id, LATELY_OF, whose, shopper_id, MARK)
 
 
 def revision_key(tenant_id: TenantId) -> str:
@@ -88,7 +97,7 @@ async def shopper_history(
 
     Reads PostgreSQL when Redis has no copy or is down, and does without when PostgreSQL is.
     """
-    shoppers = _shoppers(customer_id, session_id)
+    shoppers = shoppers_of(customer_id, session_id)
     warm = await _read_redis(redis, tenant_id, shoppers)
     stored: list[StoredHistory] = []
     for position, shopper in enumerate(shoppers):
@@ -104,16 +113,20 @@ async def shopper_history(
 
 async def forget_histories(redis: Redis, tenant_id: TenantId, customer_ids: Iterable[str]) -> None:
     """After the commit of what is told of customers. Without Redis there is nothing to forget."""
-    keys = [history_key(tenant_id, "customer", customer_id) for customer_id in customer_ids]
-    if not keys:
+    names = list(customer_ids)
+    if not names:
         return
+    pipeline: Any = redis.pipeline(transaction=True)
+    pipeline.delete(*(history_key(tenant_id, "customer", name) for name in names))
+    for name in names:
+        pipeline.set(mark_key(tenant_id, "customer", name), str(ULID()), ex=MARK_S)
     try:
-        await redis.delete(*keys)
+        await pipeline.execute()
     except (RedisError, OSError) as error:
         logger.warning("what was kept of changed customers could not be deleted: %s", error)
 
 
-def _shoppers(customer_id: str | None, session_id: str | None) -> list[tuple[Whose, str]]:
+def shoppers_of(customer_id: str | None, session_id: str | None) -> list[tuple[Whose, str]]:
     shoppers: list[tuple[Whose, str]] = []
     if customer_id is not None:
         shoppers.append(("customer", customer_id))

@@ -8,7 +8,7 @@ from msgspec import Struct
 from redis import ResponseError
 
 from backend.cache import Redis
-from backend.events.recent import LATELY_S, MOST_LATELY, lately_by_shopper
+from backend.events.recent import LATELY_S, MARK, MARK_S, MOST_LATELY, lately_by_shopper
 from backend.events.schemas import EventBatch
 
 STREAM = "aisle:events"
@@ -26,11 +26,12 @@ DECODER = msgspec.msgpack.Decoder(EventBatch)
 # One command, so an event is never in the stream without being in what its shopper did lately.
 # Shoppers come in one argument: hundreds of arguments would cost more than all the rest.
 APPEND = """
-redis.call('XADD', KEYS[1], '*', 'tenant', ARGV[1], 'batch', ARGV[2])
+local id = redis.call('XADD', KEYS[1], '*', 'tenant', ARGV[1], 'batch', ARGV[2])
 for key, scored in pairs(cmsgpack.unpack(ARGV[3])) do
     if redis.call('ZADD', key, 'NX', unpack(scored)) > 0 then
         redis.call('ZREMRANGEBYRANK', key, 0, -1 - ARGV[4])
         redis.call('EXPIRE', key, ARGV[5])
+        redis.call('SET', key .. ARGV[6], id, 'EX', ARGV[7])
     end
 end
 """
@@ -70,7 +71,16 @@ async def append(redis: Redis, batch: EventBatch, payload: bytes) -> None:
     """Add one entry to the stream, and its events to what their shoppers did lately."""
     lately = ENCODER.encode(lately_by_shopper(batch))
     await redis.eval(
-        APPEND, 1, STREAM, str(batch.tenant_id), payload, lately, MOST_LATELY, LATELY_S
+        APPEND,
+        1,
+        STREAM,
+        str(batch.tenant_id),
+        payload,
+        lately,
+        MOST_LATELY,
+        LATELY_S,
+        f":{MARK}",
+        MARK_S,
     )
 
 

@@ -17,6 +17,7 @@ from backend.errors import Unprocessable
 from backend.inference import EmbeddedBackend
 from backend.object_store import object_path
 from backend.recommend import ladder
+from backend.recommend.answers import AnswerCache, answer_key
 from backend.recommend.arrivals import Arrivals
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
@@ -33,7 +34,7 @@ from backend.recommend.schemas import (
     Timings,
 )
 from backend.recommend.shopper import read_shopper
-from backend.recommend.signals import read_signals
+from backend.recommend.signals import SignalReader, Signals
 from backend.settings import Settings
 from backend.tenancy import TenantId
 from ml.serving.request import ScoredItem
@@ -46,6 +47,8 @@ class Recommender(Struct, frozen=True, kw_only=True):
 
     redis: Redis
     pool: Pool
+    signals: SignalReader
+    answers: AnswerCache
     pointers: ServingPointers
     catalogs: LiveCatalogs
     parts: ladder.Parts
@@ -64,11 +67,14 @@ async def open_recommender(
     releases = partial(object_path, settings.object_store, "releases")
     inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
     arrivals = Arrivals()
+    signals = SignalReader(redis)
     popular = PopularLists(redis, pool)
     try:
         yield Recommender(
             redis=redis,
             pool=pool,
+            signals=signals,
+            answers=AnswerCache(),
             pointers=ServingPointers(pool),
             catalogs=LiveCatalogs(pool),
             parts=ladder.Parts(
@@ -79,6 +85,7 @@ async def open_recommender(
             ),
         )
     finally:
+        await signals.close()
         await popular.close()
         await arrivals.close()
         await inference.close()
@@ -94,8 +101,31 @@ async def recommend(
     if request.placement == "similar" and request.product_id is None:
         raise Unprocessable("`similar` needs the product to resemble", pointer="/product_id")
     started = time.perf_counter()
+    signals = await recommender.signals.read(tenant_id, request.customer_id, request.session_id)
+    key = answer_key(tenant_id, request)
+    kept = recommender.answers.get(key, signals)
+    if kept is not None:
+        return again(kept, milliseconds(time.perf_counter() - started))
+    made = await make(recommender, tenant_id, request, signals, started)
+    recommender.answers.put(key, signals, made)
+    return made
+
+
+def again(answer: Recommendations, took_ms: float) -> Recommendations:
+    """The same answer to another request."""
+    timings = Timings(total_ms=took_ms, state_ms=took_ms, candidates_ms=0.0, cached=True)
+    return msgspec.structs.replace(answer, recommendation_id=str(ULID()), timings=timings)
+
+
+async def make(
+    recommender: Recommender,
+    tenant_id: TenantId,
+    request: RecommendationRequest,
+    signals: Signals,
+    started: float,
+) -> Recommendations:
     shop, shopper = await asyncio.gather(
-        read_shop(recommender, tenant_id),
+        read_shop(recommender, tenant_id, signals),
         read_shopper(recommender.redis, recommender.pool, tenant_id, request),
     )
     known = time.perf_counter()
@@ -126,8 +156,7 @@ async def recommend(
     return answer(request, served, catalog, bought, timings)
 
 
-async def read_shop(recommender: Recommender, tenant_id: TenantId) -> ShopNow:
-    signals = await read_signals(recommender.redis, tenant_id)
+async def read_shop(recommender: Recommender, tenant_id: TenantId, signals: Signals) -> ShopNow:
     release_id = await recommender.pointers.release_id(tenant_id, signals.serving)
     try:
         catalog = await recommender.catalogs.current(tenant_id, signals.catalog)

@@ -2,10 +2,10 @@
 
 from litestar import Router, post
 from litestar.datastructures import State
-from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 
-from backend.auth.caller import Caller, requires
+from backend.auth.caller import caller_of, requires
+from backend.errors import AnyRequest
 from backend.recommend import pipeline
 from backend.recommend.pipeline import Recommender
 from backend.recommend.schemas import RecommendationRequest, Recommendations
@@ -16,21 +16,17 @@ async def provide_recommender(state: State) -> Recommender:
 
 
 @post("/", guards=[requires("recommend")], status_code=200)
-async def recommend(
-    data: JSONBody[RecommendationRequest],
-    caller: NamedDependency[Caller],
-    recommender: NamedDependency[Recommender],
-) -> Recommendations:
+async def recommend(data: JSONBody[RecommendationRequest], request: AnyRequest) -> Recommendations:
     """Recommend products to one shopper, known or new, or beside one product.
 
     Every answer says which rung of the fallback ladder served it; a valid request always gets one.
     """
-    return await pipeline.recommend(recommender, caller.tenant_id, data)
+    recommender: Recommender = request.app.state.recommender  # no dependency: the hottest route
+    return await pipeline.recommend(recommender, caller_of(request).tenant_id, data)
 
 
 router = Router(
     "/v1/recommendations",
     route_handlers=[recommend],
-    dependencies={"recommender": Provide(provide_recommender)},
     tags=["Recommendations"],
 )

@@ -1,14 +1,16 @@
 """Did anything change? One Redis read per request tells; without Redis, age does."""
 
+import asyncio
 import logging
 import time
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from redis import RedisError
 
 from backend.cache import Redis
+from backend.events.recent import mark_key, revision_key, shoppers_of
 from backend.tenancy import TenantId, tenant_key
 
 logger = logging.getLogger(__name__)
@@ -17,6 +19,7 @@ REDIS_FAILURES = (RedisError, OSError)
 
 RECHECK_S = 5.0
 RECHECK_WITHOUT_REDIS_S = 1.0
+PATIENCE_S = 0.25
 
 
 class Silent(Enum):
@@ -29,22 +32,75 @@ SILENT: Final = Silent.SILENT
 Counter = bytes | str | None | Silent
 
 
+class Asked(NamedTuple):
+    keys: list[str]
+    answer: asyncio.Future[list[Counter]]
+
+
 class Signals(Struct, frozen=True):
-    """Counters that writers raise after they commit."""
+    """Counters and marks that writers change after they commit."""
 
     catalog: Counter
     serving: Counter
+    events: Counter
+    """Changes when events arrive by another way than the stream."""
+    shoppers: tuple[Counter, ...]
+    """Of the customer and of the session, where asked for."""
+
+    @property
+    def are_known(self) -> bool:
+        return SILENT not in (self.catalog, self.serving, self.events, *self.shoppers)
 
 
-async def read_signals(redis: Redis, tenant_id: TenantId) -> Signals:
-    try:
-        catalog, serving = await redis.mget(
-            tenant_key(tenant_id, "catalog", "revision"), tenant_key(tenant_id, "serving")
-        )
-    except REDIS_FAILURES as error:
-        logger.warning("Redis does not answer, changes are polled: %s", error)
-        return Signals(SILENT, SILENT)
-    return Signals(catalog, serving)
+class SignalReader:
+    """One read of Redis at a time: whoever asks meanwhile shares the next.
+
+    Every answer was read after it was asked for.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[Asked] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(
+        self, tenant_id: TenantId, customer_id: str | None = None, session_id: str | None = None
+    ) -> Signals:
+        keys = [
+            tenant_key(tenant_id, "catalog", "revision"),
+            tenant_key(tenant_id, "serving"),
+            revision_key(tenant_id),
+            *(mark_key(tenant_id, *shopper) for shopper in shoppers_of(customer_id, session_id)),
+        ]
+        asked = Asked(keys, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_waiting())
+        catalog, serving, events, *shoppers = await asked.answer
+        return Signals(catalog, serving, events, tuple(shoppers))
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            await self._reading
+
+    async def _read_waiting(self) -> None:
+        while self._waiting:
+            asked, self._waiting = self._waiting, []
+            keys = list(dict.fromkeys(key for one in asked for key in one.keys))
+            found = await self._read(keys)
+            for one in asked:
+                if not one.answer.done():
+                    one.answer.set_result([found.get(key, SILENT) for key in one.keys])
+
+    async def _read(self, keys: list[str]) -> dict[str, Counter]:
+        """Nothing when Redis does not answer."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                values = await self._redis.mget(keys)
+        except REDIS_FAILURES as error:
+            logger.warning("Redis does not answer, changes are polled: %s", error)
+            return {}
+        return dict(zip(keys, values, strict=True))
 
 
 class Checked(Struct, frozen=True):

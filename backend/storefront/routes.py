@@ -15,7 +15,6 @@ from backend.db import Pool
 from backend.errors import NotFound
 from backend.recommend.pipeline import Recommender
 from backend.recommend.routes import provide_recommender
-from backend.recommend.signals import read_signals
 from backend.storefront import queries
 from backend.storefront.cover import cover_svg
 from backend.storefront.forward import forwarding
@@ -68,7 +67,7 @@ async def cover(
     recommender: NamedDependency[Recommender],
 ) -> Response[str]:
     """A drawn picture of one product of the live catalogue."""
-    signals = await read_signals(recommender.redis, demo_tenant)
+    signals = await recommender.signals.read(demo_tenant)
     catalog = await recommender.catalogs.current(demo_tenant, signals.catalog)
     product = catalog.products.get(product_id)
     if product is None:

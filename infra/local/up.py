@@ -167,7 +167,8 @@ def migrate(environment: dict[str, str], owner_url: str, state_dir: Path) -> Non
 def product_processes(environment: dict[str, str], port: int, state_dir: Path) -> list[Process]:
     schedule = shlex.quote(str(state_dir / "beat-schedule"))
     commands = {
-        "api": f"uvicorn --factory backend.app:create_app --host 127.0.0.1 --port {port}",
+        "api": "uvicorn --factory backend.app:create_app --no-access-log"
+        f" --host 127.0.0.1 --port {port}",
         "drain": "backend.events.drain",
         "worker": "celery -A backend.worker worker -n worker@%h -Q default -c 2"
         " --prefetch-multiplier 1",

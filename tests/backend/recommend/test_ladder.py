@@ -222,7 +222,8 @@ async def test_a_release_is_loaded_once_however_many_ask(
 
     load = release_shelf.load_release
     monkeypatch.setattr(release_shelf, "load_release", lambda f: (loads.append(f), load(f))[1])
-    async with open_recommender(settings, pool, app.state.redis) as recommender:
+    embedded = structs.replace(settings, aisle_inference="embedded")
+    async with open_recommender(embedded, pool, app.state.redis) as recommender:
         answers: list[Recommendations] = await asyncio.gather(
             *(recommend(recommender, shop.tenant_id, for_you(customer_id=str(n))) for n in range(8))
         )

@@ -261,6 +261,21 @@ def verify_release(folder: Path) -> Manifest:
     return manifest
 
 
+def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """One file, checked against the manifest. Raises ReleaseRejected."""
+    entry = manifest.files.get(name)
+    if entry is None or name not in FILES or folder.name != manifest.release_id:
+        raise ReleaseRejected(f"{MANIFEST}: names no {name} of this release")
+    try:
+        size = _require_plain_file(folder / name, LARGEST_FILE_BYTES)
+        content = (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise ReleaseRejected(f"{name} is missing") from error
+    if size != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ReleaseRejected(f"{name} differs from the manifest")
+    return content
+
+
 def _require_plain_file(path: Path, largest: int) -> int:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):

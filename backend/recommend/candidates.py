@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from backend.cache import Redis
+from backend.inference import Listed
 from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import Shopper
 from backend.recommend.signals import REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_key
-from ml.serving.release import LoadedRelease
 from ml.serving.request import EngineAnswer
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def limit_class(limit: int) -> int:
 
 
 def cache_key(
-    tenant_id: TenantId, release: LoadedRelease, request: RecommendationRequest, stored: Shopper
+    tenant_id: TenantId, release: Listed, request: RecommendationRequest, stored: Shopper
 ) -> str:
     """Equal for requests that the engine answers alike; the stock of the moment is not in it.
 

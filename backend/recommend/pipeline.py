@@ -14,11 +14,10 @@ from ulid import ULID
 from backend.cache import Redis
 from backend.db import Pool
 from backend.errors import Unprocessable
-from backend.inference import EmbeddedBackend
+from backend.inference import EmbeddedBackend, Inference
 from backend.object_store import object_path
 from backend.recommend import ladder
 from backend.recommend.answers import AnswerCache, answer_key
-from backend.recommend.arrivals import Arrivals
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
 from backend.recommend.live_catalog import LiveCatalog
@@ -37,6 +36,9 @@ from backend.recommend.shopper import read_shopper
 from backend.recommend.signals import SignalReader, Signals
 from backend.settings import Settings
 from backend.tenancy import TenantId
+from backend.triton.backend import TritonBackend
+from backend.triton.breaker import CircuitBreaker
+from backend.triton.client import TritonClient
 from ml.serving.request import ScoredItem
 
 logger = logging.getLogger(__name__)
@@ -64,9 +66,7 @@ class ShopNow(Struct, frozen=True, kw_only=True):
 async def open_recommender(
     settings: Settings, pool: Pool, redis: Redis
 ) -> AsyncGenerator[Recommender]:
-    releases = partial(object_path, settings.object_store, "releases")
-    inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
-    arrivals = Arrivals()
+    inference = open_inference(settings)
     signals = SignalReader(redis)
     popular = PopularLists(redis, pool)
     try:
@@ -79,7 +79,6 @@ async def open_recommender(
             catalogs=LiveCatalogs(pool),
             parts=ladder.Parts(
                 inference=inference,
-                arrivals=arrivals,
                 cache=CandidateCache(redis),
                 popular=popular,
             ),
@@ -87,8 +86,20 @@ async def open_recommender(
     finally:
         await signals.close()
         await popular.close()
-        await arrivals.close()
         await inference.close()
+
+
+def open_inference(settings: Settings) -> Inference:
+    """Raises MissingSetting where Triton is asked for and its client is not installed."""
+    locate = partial(object_path, settings.object_store, "releases")
+    if settings.aisle_inference == "embedded":
+        return EmbeddedBackend(locate)
+    return TritonBackend(
+        TritonClient(settings.aisle_triton_url),
+        locate,
+        settings.aisle_triton_deadline_ms / 1000,
+        CircuitBreaker("Triton"),
+    )
 
 
 async def recommend(

@@ -14,6 +14,7 @@ from ml.serving.sparse_rows import SparseRows
 from ml.serving.tables import Neighbours, Tables
 from ml.serving.vocabulary import Vocabulary
 
+ITEMS = "items.msgpack"
 WORDS = "words.npz"
 VOCABULARY = "vocabulary.msgpack"
 LARGEST_WEIGHT = 10.0
@@ -57,7 +58,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         traits=list(tables.traits),
         kind_weight=dict(zip(KINDS, tables.kind_weight.tolist(), strict=True)),
     )
-    (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
+    (folder / ITEMS).write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
         trends=tables.trends.astype("<f4").tobytes(),
         popularity=tables.popularity.astype("<f4").tobytes(),
@@ -102,7 +103,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
 
 def load_tables(folder: Path) -> Tables:
     """Raises ReleaseRejected for shapes that disagree and for numbers that are not finite."""
-    items = msgspec.msgpack.decode((folder / "items.msgpack").read_bytes(), type=Items)
+    items = msgspec.msgpack.decode((folder / ITEMS).read_bytes(), type=Items)
     n = len(items.product_ids)
     popularity = msgspec.msgpack.decode(
         (folder / "popularity.msgpack").read_bytes(), type=Popularity

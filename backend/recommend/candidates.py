@@ -60,10 +60,10 @@ class CandidateCache:
         self._keep(key, answer)
         return answer
 
-    async def put(self, key: str, answer: EngineAnswer) -> None:
+    async def put(self, key: str, answer: EngineAnswer, kept_s: int = REDIS_TTL_S) -> None:
         self._keep(key, answer)
         try:
-            await self._redis.set(key, msgspec.msgpack.encode(answer), ex=REDIS_TTL_S)
+            await self._redis.set(key, msgspec.msgpack.encode(answer), ex=kept_s)
         except REDIS_FAILURES as error:
             logger.warning("the candidate cache cannot be written: %s", error)
 

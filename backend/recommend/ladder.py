@@ -174,6 +174,18 @@ async def cached_or_computed(
     return FromRelease(answer, cached=False)
 
 
+async def prepare(parts: Parts, question: Question, kept_s: int) -> None:
+    """Make and keep what `serve` would look for. Raises ReleaseUnusable, InferenceUnavailable."""
+    if question.release_id is None:
+        return
+    release = await parts.inference.release(
+        question.tenant_id, question.release_id, question.catalog
+    )
+    key = cache_key(question.tenant_id, release, question.request, question.stored)
+    asked = engine_request(question, release, question.hidden())
+    await parts.cache.put(key, await parts.inference.recommend(release, asked), kept_s)
+
+
 def engine_request(question: Question, release: Listed, hidden: frozenset[str]) -> EngineRequest:
     request, shopper = question.request, question.shopper
     return EngineRequest(

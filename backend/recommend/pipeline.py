@@ -18,6 +18,7 @@ from backend.inference import EmbeddedBackend, Inference
 from backend.object_store import object_path
 from backend.recommend import ladder
 from backend.recommend.answers import AnswerCache, answer_key
+from backend.recommend.asked import AskedWays
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
 from backend.recommend.live_catalog import LiveCatalog
@@ -51,6 +52,7 @@ class Recommender(Struct, frozen=True, kw_only=True):
     pool: Pool
     signals: SignalReader
     answers: AnswerCache
+    asked: AskedWays
     pointers: ServingPointers
     catalogs: LiveCatalogs
     parts: ladder.Parts
@@ -75,6 +77,7 @@ async def open_recommender(
             pool=pool,
             signals=signals,
             answers=AnswerCache(),
+            asked=AskedWays(redis),
             pointers=ServingPointers(pool),
             catalogs=LiveCatalogs(pool),
             parts=ladder.Parts(
@@ -119,6 +122,7 @@ async def recommend(
         return again(kept, milliseconds(time.perf_counter() - started))
     made = await make(recommender, tenant_id, request, signals, started)
     recommender.answers.put(key, signals, made)
+    await recommender.asked.note(tenant_id, request)
     return made
 
 

@@ -17,7 +17,7 @@ Objective = Literal["auto", "click", "order", "net-revenue"]
 """What a shop wants more of; auto is the strongest kind of event there is enough of."""
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 LARGEST_FILE_BYTES = 1 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(
@@ -27,7 +27,12 @@ FILES = frozenset(
         "item_features.npy",
         "item_vectors.npy",
         "items.msgpack",
-        "neighbours.npz",
+        "co_purchase_items.npy",
+        "co_purchase_weights.npy",
+        "content_items.npy",
+        "content_weights.npy",
+        "ease_items.npy",
+        "ease_weights.npy",
         "popularity.msgpack",
         "query_tower.onnx",
         "ranker.onnx",

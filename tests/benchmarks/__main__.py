@@ -26,9 +26,11 @@ def main() -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from tests.benchmarks.engine import engine_rows
+    from tests.benchmarks.retrieval import retrieval_rows
     from tests.benchmarks.stack import site
+    from tests.benchmarks.tenants import tenant_rows
 
-    rows = engine_rows()
+    rows = [*engine_rows(), *retrieval_rows(), *tenant_rows()]
     with site() as started:
         rows += asyncio.run(through_http(started))
     show(rows)

@@ -25,8 +25,9 @@ def main() -> int:
         os.environ.setdefault(name, "1")
     from tests.benchmarks.engine import engine_rows
     from tests.benchmarks.stack import stack_rows
+    from tests.benchmarks.triton import triton_rows
 
-    rows = [*engine_rows(), *stack_rows()]
+    rows = [*engine_rows(), *triton_rows(), *stack_rows()]
     show(rows)
     named = {
         row.name: {

@@ -72,14 +72,14 @@ def login_url(services: Services, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installation_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")
-def triton(state_dir: Path) -> Iterator[LocalTriton]:
+def triton(installation_dir: Path) -> Iterator[LocalTriton]:
     """A real server of the releases that the tests put into service."""
-    server = LocalTriton(state_dir / "servers", state_dir / "objects" / "releases")
+    server = LocalTriton(installation_dir / "servers", installation_dir / "objects" / "releases")
     try:
         server.start()
     except ServiceUnavailable as error:
@@ -90,7 +90,9 @@ def triton(state_dir: Path) -> Iterator[LocalTriton]:
 
 
 @pytest.fixture(scope="session")
-async def settings(services: Services, state_dir: Path, request: pytest.FixtureRequest) -> Settings:
+async def settings(
+    services: Services, installation_dir: Path, request: pytest.FixtureRequest
+) -> Settings:
     """Of an installation whose database is up to date.
 
     AISLE_INFERENCE=triton runs the tests against an installation that asks Triton.
@@ -102,7 +104,7 @@ async def settings(services: Services, state_dir: Path, request: pytest.FixtureR
         app_database_url=login_url(services, "aisle_test_app"),
         drain_database_url=login_url(services, "aisle_test_drain"),
         redis_url=services.redis_url,
-        aisle_state_dir=state_dir,
+        aisle_state_dir=installation_dir,
         aisle_inference="triton" if asks_triton else "embedded",
         aisle_triton_url=url,
         aisle_triton_deadline_ms=10_000,

@@ -42,6 +42,8 @@ AT_ONCE = 8
 PART_FOR_LOADING = 1 / 3
 """Of the deadline: how long a release that is not in the server's memory may take."""
 TELL_AFTER_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+SURE_AFTER = 2
+"""Replies in a row that know the arrivals: a server has several instances, told one by one."""
 
 
 class TritonBackend:
@@ -129,11 +131,14 @@ class TritonBackend:
     async def _tell_until_known(self, own: Listing, arrivals: Arrivals) -> None:
         tenant, release_id = own.key
         widen = Widen(tenant=tenant, release=release_id, arrivals=arrivals)
+        known = 0
         try:
             for pause_s in TELL_AFTER_S:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(0.0 if known else pause_s)
                 reply = await self._ask(widen, lambda reply: isinstance(reply, Told | Failed))
-                if isinstance(reply, Told) and reply.arrivals == arrivals.token:
+                is_known = isinstance(reply, Told) and reply.arrivals == arrivals.token
+                known = known + 1 if is_known else 0
+                if known == SURE_AFTER:
                     listings = Listings(own, own.followed_by(arrivals))
                     self._listings.replace(own.key, listings)
                     return

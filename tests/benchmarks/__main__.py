@@ -29,8 +29,9 @@ def main() -> int:
     from tests.benchmarks.retrieval import retrieval_rows
     from tests.benchmarks.stack import site
     from tests.benchmarks.tenants import tenant_rows
+    from tests.benchmarks.triton import triton_rows
 
-    rows = [*engine_rows(), *retrieval_rows(), *tenant_rows()]
+    rows = [*engine_rows(), *retrieval_rows(), *tenant_rows(), *triton_rows()]
     with site() as started:
         rows += asyncio.run(through_http(started))
     show(rows)

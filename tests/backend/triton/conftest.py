@@ -22,9 +22,9 @@ Through = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 @pytest.fixture
-def fragile(triton: LocalTriton, state_dir: Path, tmp_path: Path) -> Iterator[LocalTriton]:
+def fragile(triton: LocalTriton, installation_dir: Path, tmp_path: Path) -> Iterator[LocalTriton]:
     """The same releases on a server of this test alone."""
-    server = LocalTriton(tmp_path, state_dir / "objects" / "releases")
+    server = LocalTriton(tmp_path, installation_dir / "objects" / "releases")
     server.start()
     yield server
     server.kill()
@@ -33,11 +33,11 @@ def fragile(triton: LocalTriton, state_dir: Path, tmp_path: Path) -> Iterator[Lo
 
 @pytest.fixture(scope="module")
 def misbehaving(
-    triton: LocalTriton, state_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    triton: LocalTriton, installation_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalTriton]:
     """Does what `misbehave` says."""
     folder = tmp_path_factory.mktemp("misbehaving")
-    server = LocalTriton(folder, state_dir / "objects" / "releases", MISBEHAVING)
+    server = LocalTriton(folder, installation_dir / "objects" / "releases", MISBEHAVING)
     server.start()
     yield server
     server.kill()
@@ -45,9 +45,9 @@ def misbehaving(
 
 
 @pytest.fixture
-def misbehave(state_dir: Path) -> Iterator[Callable[[str], None]]:
+def misbehave(installation_dir: Path) -> Iterator[Callable[[str], None]]:
     """Names of ways are in misbehaving/recommend/1/model.py; "" is good."""
-    said = state_dir / "objects" / "misbehaviour"
+    said = installation_dir / "objects" / "misbehaviour"
 
     def say(way: str) -> None:
         said.write_text(way)

@@ -30,8 +30,8 @@ PATIENCE_S = 10.0
 
 
 @pytest.fixture
-def releases(state_dir: Path) -> Path:
-    return state_dir / "objects" / "releases"
+def releases(installation_dir: Path) -> Path:
+    return installation_dir / "objects" / "releases"
 
 
 @pytest.fixture(params=["embedded", "triton"])

@@ -2,12 +2,16 @@
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from backend.recommend.pipeline import open_inference
+from backend.settings import MissingSetting, Settings
 from backend.triton.backend import AT_ONCE
 from infra.local.triton_server import LocalTriton
 from ml.serving.triton_alive import is_alive
@@ -83,6 +87,15 @@ async def test_under_load_nobody_notices_the_kill_but_by_degraded_answers(
     assert all(len(answer["items"]) == 5 for answer in answers)
     assert not answers[0]["degraded"]
     assert answers[-1]["degraded"]
+
+
+def test_without_the_clients_library_the_start_is_refused_in_words(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tritonclient.grpc.aio", None)
+
+    with pytest.raises(MissingSetting, match=r"aisle\[triton\]"):
+        open_inference(structs.replace(settings, aisle_inference="triton"))
 
 
 async def has(answers: list[dict[str, Any]], count: int) -> bool:

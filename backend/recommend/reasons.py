@@ -18,6 +18,8 @@ ALONE = {
     "for-you": "Picked for you",
     "trending": "Trending this week",
     "buy-again": "You buy this regularly",
+    "bought-before": "You bought this before",
+    "viewed-before": "You looked at this before",
     "popular": "Popular with shoppers",
     "newest": "New in the shop",
 }

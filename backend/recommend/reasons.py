@@ -22,6 +22,7 @@ ALONE = {
     "viewed-before": "You looked at this before",
     "popular": "Popular with shoppers",
     "newest": "New in the shop",
+    "as-listed": "In the order of the list",
 }
 PLAIN = "Popular with shoppers"
 

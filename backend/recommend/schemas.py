@@ -23,6 +23,9 @@ MOST_EXCLUDED = 500
 MOST_PROMOTED = 100
 MOST_RECENT = 200
 MOST_IN_CART = 100
+MOST_PLACEMENTS = 12
+MOST_ON_PAGE = 500
+MOST_RANKED = 500
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 Score = Annotated[float, Meta(description="Between 0 and 1, higher is better; 1.0 is promoted")]
@@ -115,6 +118,48 @@ class RecommendationRequest(Asker, frozen=True, kw_only=True):
     promotion_threshold: Threshold = 0.5
 
 
+class PagePlacement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    placement: Asked
+    product_id: Anchor = None
+    product_ids: Anchors = []
+    limit: Limit = 12
+    exclude: Excluded = []
+    mode: AskedMode = "new"
+    promoted: Promoted = []
+    promotion_threshold: Threshold = 0.5
+
+
+class PageRequest(Asker, frozen=True, kw_only=True):
+    placements: Annotated[
+        list[PagePlacement],
+        Meta(
+            min_length=1,
+            max_length=MOST_PLACEMENTS,
+            description="The first chooses first: no product is shown twice. Their limits add up "
+            f"to at most {MOST_ON_PAGE}",
+        ),
+    ]
+    exclude: Annotated[
+        list[Id], Meta(max_length=MOST_EXCLUDED, description="Products to show nowhere")
+    ] = []
+
+
+class RankingRequest(Asker, frozen=True, kw_only=True):
+    product_ids: Annotated[
+        list[Id],
+        Meta(min_length=1, max_length=MOST_RANKED, description="The list to reorder, each once"),
+    ]
+    mode: Annotated[
+        Mode,
+        Meta(
+            description="`repeat`: bought products are ranked with the others; `new`: they go to "
+            "the end"
+        ),
+    ] = "repeat"
+    promoted: Promoted = []
+    promotion_threshold: Threshold = 0.5
+
+
 class Reason(Struct, frozen=True, kw_only=True):
     """Why a product is shown."""
 
@@ -158,4 +203,39 @@ class Recommendations(Struct, frozen=True, kw_only=True):
     degraded: Annotated[bool, Meta(description="Whether a better rung exists but failed")]
     release_id: Annotated[str | None, Meta(description="null: no release answered")]
     items: list[RecommendedItem]
+    timings: Timings
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """In the order asked for; no product comes twice."""
+
+    placements: list[Recommendations]
+
+
+Unranked = Literal["unknown", "unavailable", "bought", "dismissed"]
+
+
+class RankedItem(Struct, frozen=True, kw_only=True):
+    product_id: str
+    score: Score
+    reason: Reason
+    unranked: Annotated[
+        Unranked | None,
+        Meta(
+            description="Why it stands at the end, in the order of the list: not in the catalogue, "
+            "not on sale here, bought before, dismissed. null: ranked"
+        ),
+    ] = None
+
+
+class Ranking(Struct, frozen=True, kw_only=True):
+    """Every product of the list exactly once, best first."""
+
+    recommendation_id: Annotated[str, Meta(description="Send it with the events that follow")]
+    served_by: Annotated[
+        str, Meta(description="The rung that answered", examples=["own-models", "popular"])
+    ]
+    degraded: Annotated[bool, Meta(description="Whether a better rung exists but failed")]
+    release_id: Annotated[str | None, Meta(description="null: no release answered")]
+    items: list[RankedItem]
     timings: Timings

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from backend.db import Pool
-from backend.tenancy import tenant_connection
-from tests.backend.recommend.asking import LATER, asks, names, sells_everything, sends
+from tests.backend.recommend.asking import LATER, asks, bought, names, sells_everything, sends
 from tests.backend.recommend.conftest import Serve
 from tests.conftest import Shop
 from tests.ml.small_release import PRODUCTS
@@ -35,18 +34,6 @@ SERVED_BY = {
 }
 OWN = {"recently-viewed": ["p07", "p06", "p03"], "buy-again": ["p08", "p09"]}
 """Never filled with anything else."""
-
-
-async def bought(pool: Pool, shop: Shop, customer_id: str, product_id: str, *days: int) -> None:
-    async with tenant_connection(pool, shop.tenant_id) as conn:
-        await conn.executemany(
-            """
-            INSERT INTO event (tenant_id, event_id, type, customer_id, product_id, occurred_at)
-            VALUES (current_setting('app.tenant_id')::uuid, gen_random_uuid()::text, 'purchase',
-                    $1, $2, now() - $3 * interval '1 day')
-            """,
-            [(customer_id, product_id, ago) for ago in days],
-        )
 
 
 @pytest.fixture

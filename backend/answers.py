@@ -4,7 +4,9 @@ from litestar.types import Message, Scope
 
 from backend.errors import id_of
 
-FOR_STOREFRONTS = ("/v1/recommendations", "/v1/collect")
+FOR_STOREFRONTS = frozenset(
+    {"/v1/recommendations", "/v1/recommendations/page", "/v1/rankings", "/v1/collect"}
+)
 """Called from shoppers' browsers, with a publishable key; its origin list is held against them."""
 CORS = (
     (b"access-control-allow-origin", b"*"),

@@ -40,6 +40,7 @@ from backend.idempotency import (
 from backend.imports.routes import router as imports_router
 from backend.queue import open_queue
 from backend.recommend.pipeline import open_recommender
+from backend.recommend.routes import rankings_router
 from backend.recommend.routes import router as recommend_router
 from backend.reference import describe_problems, reference
 from backend.settings import Settings, read_settings
@@ -106,6 +107,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             events_router,
             imports_router,
             recommend_router,
+            rankings_router,
             training_router,
             *(shop_page(chosen.aisle_demo_key) if chosen.aisle_demo_key else []),
         ],

@@ -20,6 +20,8 @@ NOTED_S = 600.0
 REMEMBERED_S = 7 * 24 * 3600
 MOST_WAYS = 3
 KEPT = 10_000
+AHEAD = frozenset({"for-you", "buy-again"})
+"""Placements that rest on one shopper alone, and ask the release."""
 USUAL = RecommendationRequest(placement="for-you")
 """How a shop will ask that never did."""
 
@@ -73,7 +75,11 @@ def way_of(request: RecommendationRequest) -> RecommendationRequest | None:
     particular = request.product_id or request.exclude or request.promoted or request.recent
     if request.customer_id is None or request.session_id is not None or particular:
         return None
-    return msgspec.structs.replace(request, customer_id=None, limit=smallest(request.limit))
+    if request.placement not in AHEAD:
+        return None
+    return msgspec.structs.replace(
+        request, customer_id=None, limit=smallest(request.limit), locale=None
+    )
 
 
 def smallest(limit: int) -> int:

@@ -23,7 +23,7 @@ PROCESS_TTL_S = 1.5
 KEPT_ANSWERS = 2_000
 SLACK = 4
 """More candidates than asked for, so that a few sold out since still leave enough."""
-LIMIT_CLASSES = (25, 60, 150)
+LIMIT_CLASSES = (25, 60, 150, 504)
 
 
 class Kept(Struct, frozen=True, gc=False):
@@ -80,11 +80,15 @@ def limit_class(limit: int) -> int:
 
 
 def cache_key(
-    tenant_id: TenantId, release: Listed, request: RecommendationRequest, stored: Shopper
+    tenant_id: TenantId,
+    release: Listed,
+    request: RecommendationRequest,
+    stored: Shopper,
+    among: list[str] | None = None,
 ) -> str:
     """Equal for requests that the engine answers alike; the stock of the moment is not in it.
 
-    `stored` is the shopper without `request.recent`, which counts as it was sent.
+    `stored` is the shopper without `request.recent`, which counts as it was sent. among: sorted.
     """
     about = msgspec.structs.replace(
         request,
@@ -96,7 +100,7 @@ def cache_key(
     )
     known = len(release.product_ids)  # products that arrived since widen it
     packed = msgspec.msgpack.encode(
-        (known, about, msgspec.structs.replace(stored, is_complete=True))
+        (known, about, msgspec.structs.replace(stored, is_complete=True), among)
     )
     digest = hashlib.blake2b(packed, digest_size=16).hexdigest()
     return tenant_key(tenant_id, "candidates", release.release_id, digest)

@@ -1,4 +1,4 @@
-"""The rungs below a release: alike by category and brand, popular, newest. Pure functions.
+"""The rungs below a release: alike, popular, newest, the shopper's own. Pure functions.
 
 Every function gives candidates best first, with scores in [0, 1]; none looks at what is blocked.
 """
@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 from backend.recommend.live_catalog import LiveCatalog, LiveProduct
 from backend.recommend.queries import PopularProduct
-from ml.serving.request import ScoredItem
+from backend.recommend.shopper import Shopper
+from ml.serving.habits import is_due
+from ml.serving.request import ScoredItem, strength_at
 
 MOST = 1_000
+VIEWS = frozenset({"view", "click"})
 
 
 def popular_candidates(popular: list[PopularProduct]) -> list[ScoredItem]:
@@ -25,6 +28,35 @@ def newest_candidates(catalog: LiveCatalog) -> list[ScoredItem]:
         ScoredItem(product_id=name, score=1 - rank / len(newest), reason="newest")
         for rank, name in enumerate(newest)
     ]
+
+
+def viewed_candidates(shopper: Shopper) -> list[ScoredItem]:
+    """What the shopper looked at, the last first."""
+    views = [interaction for interaction in shopper.recent if interaction.kind in VIEWS]
+    names = list(dict.fromkeys(interaction.product_id for interaction in views))
+    return [
+        ScoredItem(
+            product_id=name, score=1 - rank / len(names), reason="viewed-before", because_of=name
+        )
+        for rank, name in enumerate(names)
+    ]
+
+
+def habit_candidates(shopper: Shopper, now_s: float) -> list[ScoredItem]:
+    """What the shopper bought and needs again by now, the strongest habit first."""
+    due = [purchase for purchase in shopper.bought if is_due(purchase, now_s)]
+    strengths = [max(p.strength * strength_at(now_s, p.last_s), 0.0) for p in due]
+    strongest = max(strengths, default=0.0) or 1.0
+    found = [
+        ScoredItem(
+            product_id=purchase.product_id,
+            score=strength / strongest,
+            reason="buy-again" if purchase.times > 1 else "bought-before",
+            because_of=purchase.product_id,
+        )
+        for purchase, strength in zip(due, strengths, strict=True)
+    ]
+    return sorted(found, key=lambda item: (-item.score, item.product_id))
 
 
 def alike_candidates(
@@ -60,25 +92,17 @@ def promote(
     items: list[ScoredItem], promoted: frozenset[str], threshold: float
 ) -> list[ScoredItem]:
     """A promoted product scored at least `threshold` counts as 1.0; else the order stays."""
-    lifted = [
-        ScoredItem(
-            product_id=item.product_id, score=1.0, reason=item.reason, because_of=item.because_of
-        )
-        if item.product_id in promoted and item.score >= threshold
-        else item
-        for item in items
-    ]
-    return sorted(lifted, key=lambda item: -item.score)
+    lifts = [item.product_id in promoted and item.score >= threshold for item in items]
+    first = [scored(item, 1.0) for item, is_lifted in zip(items, lifts, strict=True) if is_lifted]
+    return [*first, *(item for item, is_lifted in zip(items, lifts, strict=True) if not is_lifted)]
 
 
 def beneath(items: Iterable[ScoredItem], ceiling: float) -> list[ScoredItem]:
     """The same order with scores scaled below `ceiling`, to follow a better rung."""
-    return [
-        ScoredItem(
-            product_id=item.product_id,
-            score=item.score * ceiling,
-            reason=item.reason,
-            because_of=item.because_of,
-        )
-        for item in items
-    ]
+    return [scored(item, item.score * ceiling) for item in items]
+
+
+def scored(item: ScoredItem, score: float) -> ScoredItem:
+    return ScoredItem(
+        product_id=item.product_id, score=score, reason=item.reason, because_of=item.because_of
+    )

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +13,6 @@ from ulid import ULID
 
 from backend.cache import Redis
 from backend.db import Pool
-from backend.errors import Unprocessable
 from backend.inference import EmbeddedBackend, Inference
 from backend.object_store import object_path
 from backend.recommend import ladder
@@ -21,19 +20,21 @@ from backend.recommend.answers import AnswerCache, answer_key
 from backend.recommend.asked import AskedWays
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
-from backend.recommend.live_catalog import LiveCatalog
+from backend.recommend.live_catalog import LiveCatalog, LiveProduct
 from backend.recommend.live_catalogs import CatalogUnavailable, LiveCatalogs
+from backend.recommend.placements import relevant, require_complete
 from backend.recommend.pointers import ServingPointers
 from backend.recommend.popular import PopularLists
 from backend.recommend.reasons import reason_code, words
 from backend.recommend.schemas import (
+    Asker,
     Reason,
     RecommendationRequest,
     Recommendations,
     RecommendedItem,
     Timings,
 )
-from backend.recommend.shopper import read_shopper
+from backend.recommend.shopper import Shopper, read_shopper
 from backend.recommend.signals import SignalReader, Signals
 from backend.settings import Settings
 from backend.tenancy import TenantId
@@ -62,6 +63,22 @@ class ShopNow(Struct, frozen=True, kw_only=True):
     release_id: str | None
     catalog: LiveCatalog | None
     """None: PostgreSQL fails and the catalogue was never read."""
+
+
+class Known(Struct, frozen=True, kw_only=True, dict=True):
+    """What one reading tells of the shop and of the shopper."""
+
+    shop: ShopNow
+    shopper: Shopper
+    now_s: float
+
+    @cached_property
+    def bought(self) -> frozenset[str]:
+        return frozenset(purchase.product_id for purchase in self.shopper.bought)
+
+    @property
+    def products(self) -> dict[str, LiveProduct]:
+        return self.shop.catalog.products if self.shop.catalog else {}
 
 
 @asynccontextmanager
@@ -110,10 +127,9 @@ async def recommend(
 ) -> Recommendations:
     """Answer from the best rung that works; whatever fails, there is an answer.
 
-    Raises Unprocessable when `similar` names no product.
+    Raises Unprocessable where the placement needs more of the request.
     """
-    if request.placement == "similar" and request.product_id is None:
-        raise Unprocessable("`similar` needs the product to resemble", pointer="/product_id")
+    require_complete(request)
     started = time.perf_counter()
     signals = await recommender.signals.read(tenant_id, request.customer_id, request.session_id)
     key = answer_key(tenant_id, request)
@@ -139,36 +155,55 @@ async def make(
     signals: Signals,
     started: float,
 ) -> Recommendations:
+    known = await know(recommender, tenant_id, request, signals)
+    read = time.perf_counter()
+    question = question_of(tenant_id, request, known)
+    served = ladder.NOTHING if question is None else await ladder.serve(recommender.parts, question)
+    answered = time.perf_counter()
+    timings = timings_of(served, state_s=read - started, candidates_s=answered - read)
+    return answer(request, served, known, timings)
+
+
+async def know(
+    recommender: Recommender, tenant_id: TenantId, asker: Asker, signals: Signals
+) -> Known:
+    """One reading of the shop and of the shopper."""
     shop, shopper = await asyncio.gather(
         read_shop(recommender, tenant_id, signals),
-        read_shopper(recommender.redis, recommender.pool, tenant_id, request),
+        read_shopper(recommender.redis, recommender.pool, tenant_id, asker),
     )
-    known = time.perf_counter()
-    if shop.catalog is None:
-        served, catalog = ladder.NOTHING, LiveCatalog()
-    else:
-        catalog = shop.catalog
-        question = Question(
-            tenant_id=tenant_id,
-            request=request,
-            release_id=shop.release_id,
-            catalog=catalog,
-            stored=shopper,
-            now_s=time.time(),
-        )
-        served = await ladder.serve(recommender.parts, question)
-    if not shopper.is_complete:
-        served = msgspec.structs.replace(served, degraded=True)
-    answered = time.perf_counter()
-    timings = Timings(
-        total_ms=milliseconds(answered - started),
-        state_ms=milliseconds(known - started),
-        candidates_ms=milliseconds(answered - known),
+    return Known(shop=shop, shopper=shopper, now_s=time.time())
+
+
+def question_of(
+    tenant_id: TenantId,
+    request: RecommendationRequest,
+    known: Known,
+    among: list[str] | None = None,
+) -> Question | None:
+    """None where there is no catalogue to answer from."""
+    if known.shop.catalog is None:
+        return None
+    asked, stored = relevant(request, known.shopper, known.now_s)
+    return Question(
+        tenant_id=tenant_id,
+        request=asked,
+        release_id=known.shop.release_id,
+        catalog=known.shop.catalog,
+        stored=stored,
+        now_s=known.now_s,
+        among=among,
+    )
+
+
+def timings_of(served: Served, *, state_s: float, candidates_s: float) -> Timings:
+    return Timings(
+        total_ms=milliseconds(state_s + candidates_s),
+        state_ms=milliseconds(state_s),
+        candidates_ms=milliseconds(candidates_s),
         stages_us=served.stages_us,
         cached=served.cached,
     )
-    bought = frozenset(purchase.product_id for purchase in shopper.bought)
-    return answer(request, served, catalog, bought, timings)
 
 
 async def read_shop(recommender: Recommender, tenant_id: TenantId, signals: Signals) -> ShopNow:
@@ -182,27 +217,21 @@ async def read_shop(recommender: Recommender, tenant_id: TenantId, signals: Sign
 
 
 def answer(
-    request: RecommendationRequest,
-    served: Served,
-    catalog: LiveCatalog,
-    bought: frozenset[str],
-    timings: Timings,
+    request: RecommendationRequest, served: Served, known: Known, timings: Timings
 ) -> Recommendations:
     return Recommendations(
         recommendation_id=str(ULID()),
         placement=request.placement,
         served_by=served.rung,
-        degraded=served.degraded,
+        degraded=served.degraded or not known.shopper.is_complete,
         release_id=served.release_id,
-        items=[shown(item, catalog, bought) for item in served.items],
+        items=[shown(item, known) for item in served.items],
         timings=timings,
     )
 
 
-def shown(item: ScoredItem, catalog: LiveCatalog, bought: frozenset[str]) -> RecommendedItem:
-    product = catalog.products[item.product_id]
-    behind = catalog.products.get(item.because_of) if item.because_of else None
-    code = reason_code(item.reason, was_bought=item.because_of in bought)
+def shown(item: ScoredItem, known: Known) -> RecommendedItem:
+    product = known.products[item.product_id]
     return RecommendedItem(
         product_id=item.product_id,
         score=item.score,
@@ -211,11 +240,15 @@ def shown(item: ScoredItem, catalog: LiveCatalog, bought: frozenset[str]) -> Rec
         image_url=product.image_url,
         price_cents=product.price_cents,
         currency=product.currency,
-        reason=Reason(
-            code=code,
-            words=words(code, behind.title if behind else None),
-            product_id=item.because_of,
-        ),
+        reason=reason_of(item, known),
+    )
+
+
+def reason_of(item: ScoredItem, known: Known) -> Reason:
+    behind = known.products.get(item.because_of) if item.because_of else None
+    code = reason_code(item.reason, was_bought=item.because_of in known.bought)
+    return Reason(
+        code=code, words=words(code, behind.title if behind else None), product_id=item.because_of
     )
 
 

@@ -9,9 +9,8 @@ import msgspec
 
 from backend.inference import InferenceUnavailable, ReleaseUnusable
 from backend.recommend import ladder, queries
-from backend.recommend.ladder import Question
 from backend.recommend.live_catalog import LiveCatalog
-from backend.recommend.pipeline import Recommender, read_shop
+from backend.recommend.pipeline import Known, Recommender, ShopNow, question_of, read_shop
 from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import read_shopper
 from backend.tenancy import TenantId, tenant_connection, tenant_key
@@ -58,8 +57,7 @@ async def _precompute(recommender: Recommender, tenant_id: TenantId) -> int:
         return await _answer_all(
             recommender,
             tenant_id,
-            shop.release_id,
-            shop.catalog,
+            shop,
             [msgspec.structs.replace(way, customer_id=name) for name in customers for way in ways],
         )
     except (ReleaseUnusable, InferenceUnavailable) as error:
@@ -87,23 +85,18 @@ async def _settled(
 async def _answer_all(
     recommender: Recommender,
     tenant_id: TenantId,
-    release_id: str,
-    catalog: LiveCatalog,
+    shop: ShopNow,
     requests: list[RecommendationRequest],
 ) -> int:
     places = asyncio.Semaphore(AT_ONCE)
 
     async def answer(request: RecommendationRequest) -> None:
         async with places:
-            question = Question(
-                tenant_id=tenant_id,
-                request=request,
-                release_id=release_id,
-                catalog=catalog,
-                stored=await read_shopper(recommender.redis, recommender.pool, tenant_id, request),
-                now_s=time.time(),
-            )
-            await ladder.prepare(recommender.parts, question, KEPT_S)
+            shopper = await read_shopper(recommender.redis, recommender.pool, tenant_id, request)
+            known = Known(shop=shop, shopper=shopper, now_s=time.time())
+            question = question_of(tenant_id, request, known)
+            if question is not None:
+                await ladder.prepare(recommender.parts, question, KEPT_S)
 
     async with asyncio.TaskGroup() as group:
         for request in requests:

@@ -18,8 +18,11 @@ ALONE = {
     "for-you": "Picked for you",
     "trending": "Trending this week",
     "buy-again": "You buy this regularly",
+    "bought-before": "You bought this before",
+    "viewed-before": "You looked at this before",
     "popular": "Popular with shoppers",
     "newest": "New in the shop",
+    "as-listed": "In the order of the list",
 }
 PLAIN = "Popular with shoppers"
 

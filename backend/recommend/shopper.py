@@ -8,7 +8,7 @@ from msgspec import Struct
 from backend.cache import Redis
 from backend.db import Pool
 from backend.events.recent import shopper_history
-from backend.recommend.schemas import RecentInteraction, RecommendationRequest
+from backend.recommend.schemas import Asker, RecentInteraction
 from backend.tenancy import TenantId
 from ml.serving.request import Interaction, Purchase, strength_at
 
@@ -25,16 +25,12 @@ class Shopper(Struct, frozen=True, kw_only=True):
     """Whether all that is known about the shopper could be read."""
 
 
-async def read_shopper(
-    redis: Redis, pool: Pool, tenant_id: TenantId, request: RecommendationRequest
-) -> Shopper:
+async def read_shopper(redis: Redis, pool: Pool, tenant_id: TenantId, asker: Asker) -> Shopper:
     """What is stored about the shopper; whatever of it can be read."""
-    if request.customer_id is None and request.session_id is None:
+    if asker.customer_id is None and asker.session_id is None:
         return Shopper()
     try:
-        history = await shopper_history(
-            redis, pool, tenant_id, request.customer_id, request.session_id
-        )
+        history = await shopper_history(redis, pool, tenant_id, asker.customer_id, asker.session_id)
     except msgspec.DecodeError as error:
         # Another version of the product wrote it: an answer with less is better than none.
         logger.warning("a shopper's stored behaviour cannot be read: %s", error)

@@ -7,18 +7,20 @@ from numpy.typing import NDArray
 
 from ml.serving.blend import BLEND, blended
 from ml.serving.candidate_features import candidate_features, log_ranks
+from ml.serving.charts import Chart, chart_of, chart_reasons
+from ml.serving.habits import is_due
 from ml.serving.newcomers import EASE, best_newcomers
 from ml.serving.order import order
-from ml.serving.reasons import similar_reasons, visit_reasons, why
+from ml.serving.reasons import Reason, habit_reasons, visit_reasons, why
 from ml.serving.release import OWN_MODELS, LoadedRelease, load_release
-from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
+from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem, UnknownProduct
 from ml.serving.sessions import answers_visit, current_visit, session_scores
 from ml.serving.shopper import Shopper, may_see, shopper_of_request, since_cut_s
-from ml.serving.similar import similar_scores
 from ml.serving.sources import (
     SESSION,
     SOURCES,
     TRENDING,
+    Interest,
     best,
     merge_candidates,
     profile,
@@ -36,15 +38,12 @@ CLASSICAL = {
     "buy-again": "buy-again",
 }
 """Orders that need no network, and the source each one sorts by."""
+HABIT = "buy-again"
 IN_VISIT = "session"
 """Answers who is known from the current visit alone."""
 ORDERS = {**CLASSICAL, IN_VISIT: "session"}
 LAST = 1e-6
 """Classical scores are no probabilities: newcomers only fill what those orders leave open."""
-
-
-class UnknownProduct(Exception):
-    """`similar_to` names a product that is newer than the release."""
 
 
 class Stopwatch:
@@ -63,11 +62,14 @@ class Stopwatch:
 def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     """Answer from the release alone. Raises UnknownProduct.
 
-    A shopper without any history is answered by the blend: what sells in the market.
+    A shopper without any history is answered by the blend: what sells in the market. Where the
+    answer does not depend on the shopper, what they own or dismissed is for the caller to block.
     """
-    if request.similar_to is not None:
-        return _similar(release, request)
     watch = Stopwatch()
+    chart = chart_of(release, request)
+    if chart is not None:
+        watch.lap("retrieve")
+        return _charted(release, request, chart, watch)
     market = release.market_index.get(request.market or "", 0)
     cut_s = release.tables.cut_s
     shopper = shopper_of_request(
@@ -92,25 +94,67 @@ def recommend(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
     watch.lap("score")
     worth = release.worth_cents if rung == OWN_MODELS else None
     chosen, final = _ordered(release, request, candidates, probability, worth)
-    explain = visit_reasons if rung == IN_VISIT else why
-    reasons = explain(release.tables, shopper, interest, scores, chosen)
+    reasons = _reasons(release, request, shopper, interest, scores, chosen, rung)
     watch.lap("order")
-    items = [
+    return EngineAnswer(
+        items=_items(release, chosen, final, reasons),
+        served_by=rung,
+        release_id=release.release_id,
+        calibrated=rung == OWN_MODELS,
+        stage_us=watch.stage_us,
+    )
+
+
+def _charted(
+    release: LoadedRelease, request: EngineRequest, chart: Chart, watch: Stopwatch
+) -> EngineAnswer:
+    allowed = _asked_for(release, request)
+    allowed[chart.anchors] = False
+    watch.lap("filter")
+    candidates = np.sort(best(chart.scores, allowed, max(request.limit * 2, 50), above=0.0))
+    watch.lap("score")
+    chosen, final = _ordered(release, request, candidates, chart.scores[candidates])
+    reasons = chart_reasons(release, request, chart, chosen)
+    watch.lap("order")
+    return EngineAnswer(
+        items=_items(release, chosen, final, reasons),
+        served_by=chart.served_by,
+        release_id=release.release_id,
+        calibrated=False,
+        stage_us=watch.stage_us,
+    )
+
+
+def _items(
+    release: LoadedRelease,
+    chosen: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    reasons: list[Reason],
+) -> list[ScoredItem]:
+    return [
         ScoredItem(
             product_id=release.product_ids[position],
             score=float(score),
             reason=reason.code,
             because_of=reason.because_of,
         )
-        for position, score, reason in zip(chosen, final, reasons, strict=True)
+        for position, score, reason in zip(chosen, scores, reasons, strict=True)
     ]
-    return EngineAnswer(
-        items=items,
-        served_by=rung,
-        release_id=release.release_id,
-        calibrated=rung == OWN_MODELS,
-        stage_us=watch.stage_us,
-    )
+
+
+def _reasons(
+    release: LoadedRelease,
+    request: EngineRequest,
+    shopper: Shopper,
+    interest: Interest,
+    scores: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+    rung: str,
+) -> list[Reason]:
+    if request.ranked_by == "habit":
+        return habit_reasons(request.bought, [release.product_ids[item] for item in chosen])
+    explain = visit_reasons if rung == IN_VISIT else why
+    return explain(release.tables, shopper, interest, scores, chosen)
 
 
 def _candidates(
@@ -175,19 +219,49 @@ def _scored(
 
 
 def _allowed(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> NDArray[np.bool_]:
-    """(items,): what the caller did not block and the shopper may see."""
-    allowed = may_see(shopper, request.mode, len(release.product_ids))
-    return allowed if request.blocked is None else allowed & ~request.blocked
+    """(items,): what was asked for and the shopper may see."""
+    return _asked_for(release, request) & may_see(shopper, request.mode, len(release.product_ids))
+
+
+def _asked_for(release: LoadedRelease, request: EngineRequest) -> NDArray[np.bool_]:
+    """(items,): among those named or due again, where that is asked, and not blocked."""
+    n = len(release.product_ids)
+    asked = np.ones(n, bool) if request.blocked is None else ~request.blocked
+    if request.among is not None:
+        asked &= _mask(release, request.among)
+    if request.ranked_by == "habit":
+        asked &= _mask(release, _due(release, request))
+    return asked
+
+
+def _due(release: LoadedRelease, request: EngineRequest) -> list[str]:
+    days, again = release.tables.rebuy_days, release.tables.rebuy_rate
+    return [
+        purchase.product_id
+        for purchase in request.bought
+        if (item := release.index.get(purchase.product_id)) is not None
+        and is_due(purchase, request.now_s, float(days[item]), float(again[item]))
+    ]
+
+
+def _mask(release: LoadedRelease, product_ids: list[str]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(release.product_ids), bool)
+    mask[[release.index[name] for name in product_ids if name in release.index]] = True
+    return mask
 
 
 def _rung(release: LoadedRelease, request: EngineRequest, shopper: Shopper) -> str:
     """Who answers: the champion of the mode; of visits for who is known from this one alone."""
     if not shopper.items.size and not shopper.bought.size:
         return BLEND
-    if answers_visit(release.tables.sessions, shopper):
+    if request.ranked_by != "habit" and answers_visit(release.tables.sessions, shopper):
         return IN_VISIT
     champion = release.champion(request.mode)
-    return BLEND if champion == OWN_MODELS and not release.ranks else champion
+    if champion == OWN_MODELS and release.ranks:
+        return OWN_MODELS
+    if request.ranked_by == "habit":
+        return HABIT
+    return BLEND if champion == OWN_MODELS else champion
 
 
 def _next_of_visit(release: LoadedRelease, shopper: Shopper) -> NDArray[np.float32]:
@@ -229,37 +303,3 @@ def _ordered(
     mine = None if worth is None else worth[candidates]
     rows, final = order(scores, promoted, request.promotion_threshold, request.limit, mine)
     return candidates[rows], final
-
-
-def _similar(release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
-    """Neighbours of one product: bought together, then alike in content, then trending."""
-    if request.similar_to not in release.index:
-        raise UnknownProduct(f"the release does not know {request.similar_to}")
-    watch = Stopwatch()
-    anchor = release.index[request.similar_to]
-    market = release.market_index.get(request.market or "", 0)
-    scores, together = similar_scores(release.tables, anchor, market)
-    watch.lap("retrieve")
-    allowed = np.ones(len(scores), bool) if request.blocked is None else ~request.blocked
-    allowed[anchor] = False
-    watch.lap("filter")
-    candidates = np.sort(best(scores, allowed, max(request.limit * 2, 50)))
-    watch.lap("score")
-    chosen, final = _ordered(release, request, candidates, scores[candidates])
-    reasons = similar_reasons(release.tables, anchor, chosen, together)
-    watch.lap("order")
-    return EngineAnswer(
-        items=[
-            ScoredItem(
-                product_id=release.product_ids[position],
-                score=float(score),
-                reason=code,
-                because_of=request.similar_to,
-            )
-            for position, score, code in zip(chosen, final, reasons, strict=True)
-        ],
-        served_by="item-knn" if together.any() else "content",
-        release_id=release.release_id,
-        calibrated=False,
-        stage_us=watch.stage_us,
-    )

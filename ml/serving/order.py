@@ -20,6 +20,5 @@ def order(
     lifted = promoted & (scores >= threshold)
     final = np.where(lifted, np.float32(1.0), scores)
     value = scores if worth is None else scores * worth
-    first = final if worth is None else lifted
-    chosen = np.lexsort((np.arange(len(scores)), -value, -first.astype(np.float32)))[:limit]
+    chosen = np.lexsort((np.arange(len(scores)), -value, ~lifted))[:limit]
     return chosen, final[chosen]

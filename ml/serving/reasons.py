@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.serving.request import Purchase
 from ml.serving.shopper import Shopper
 from ml.serving.sources import SESSION, SOURCES, Interest, last_viewed
 from ml.serving.tables import Neighbours, Tables
@@ -15,6 +16,7 @@ SIMILAR = "similar"
 TRENDING = "trending"
 POPULAR = "popular"
 BUY_AGAIN = "buy-again"
+BOUGHT_BEFORE = "bought-before"
 FOR_YOU = "for-you"
 
 CODES = {
@@ -141,3 +143,23 @@ def similar_reasons(
         BOUGHT_TOGETHER if together[position] else SIMILAR if is_alike else POPULAR
         for position, is_alike in zip(chosen, alike, strict=True)
     ]
+
+
+def complement_reasons(
+    tables: Tables, anchors: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> list[Reason]:
+    """The anchor that each goes with best, or that it is trending."""
+    basis = Interest(anchors.astype(np.int32), np.ones(len(anchors), np.float32))
+    learned = basis.items[basis.items < len(tables.co_purchase.item)]
+    basis = Interest(learned, basis.weights[: len(learned)])
+    links = strongest_links(tables.co_purchase, basis, chosen, len(tables.product_ids))
+    return [
+        Reason(BOUGHT_TOGETHER, tables.product_ids[anchor]) if anchor >= 0 else Reason(TRENDING)
+        for anchor in links
+    ]
+
+
+def habit_reasons(bought: list[Purchase], chosen: list[str]) -> list[Reason]:
+    """Each rests on itself: bought regularly, or once before."""
+    regular = {purchase.product_id for purchase in bought if purchase.times > 1}
+    return [Reason(BUY_AGAIN if name in regular else BOUGHT_BEFORE, name) for name in chosen]

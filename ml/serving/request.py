@@ -11,6 +11,9 @@ from ml.serving.traits import Device
 Mode = Literal["new", "repeat"]
 """new: what the shopper has not bought yet. repeat: bought products may come again."""
 MODES: tuple[Mode, Mode] = ("new", "repeat")
+Ranking = Literal["shopper", "trending", "popularity", "habit"]
+"""shopper: what suits who asks. trending, popularity: the same for everybody in a market. habit:
+what the shopper bought and needs again by now."""
 FREQUENCY_HALF_LIFE_S = 180 * 86_400
 """A purchase counts half towards a shopper's habits after so long."""
 
@@ -50,8 +53,13 @@ class EngineRequest(Struct, frozen=True, kw_only=True):
     mode: Mode = "new"
     recent: list[Interaction] = []
     bought: list[Purchase] = []
+    ranked_by: Ranking = "shopper"
     similar_to: str | None = None
-    """Placement `similar`: the product whose neighbours are asked for."""
+    """The product whose neighbours are asked for, instead of `ranked_by`."""
+    goes_with: list[str] = []
+    """Products whose complements are asked for, none of these among them, instead of either."""
+    among: list[str] | None = None
+    """The only products to answer with; None: all."""
     market: str | None = None
     traits: list[str] = []
     """What the shop tells of the customer: see `ml.serving.traits`."""
@@ -60,6 +68,10 @@ class EngineRequest(Struct, frozen=True, kw_only=True):
     """(items,) in the order of `LoadedRelease.product_ids`: true may not be shown."""
     promoted: frozenset[str] = frozenset()
     promotion_threshold: float = 0.5
+
+
+class UnknownProduct(Exception):
+    """The release knows none of the products that the answer is to rest on."""
 
 
 class ScoredItem(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from backend.db import Pool
+from backend.tenancy import tenant_connection
 from tests.conftest import Shop
 from tests.ml.small_release import PRODUCTS
 
@@ -26,6 +28,19 @@ async def sends(shop: Shop, kind: str, product_id: str, **shopper: str) -> None:
     }
     answer = await shop.post("/v1/events", {"events": [event]})
     assert answer.status_code == 202, answer.text
+
+
+async def bought(pool: Pool, shop: Shop, customer_id: str, product_id: str, *days: int) -> None:
+    """days: how many ago, of each purchase. PostgreSQL knows them at once."""
+    async with tenant_connection(pool, shop.tenant_id) as conn:
+        await conn.executemany(
+            """
+            INSERT INTO event (tenant_id, event_id, type, customer_id, product_id, occurred_at)
+            VALUES (current_setting('app.tenant_id')::uuid, gen_random_uuid()::text, 'purchase',
+                    $1, $2, now() - $3 * interval '1 day')
+            """,
+            [(customer_id, product_id, ago) for ago in days],
+        )
 
 
 async def asks(shop: Shop, **request: object) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from ml.serving.engine import LoadedRelease, UnknownProduct, load_release, recommend
-from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Mode, Purchase
+from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Mode, Purchase, Ranking
 from tests.ml.small_release import NOW_S, PRODUCTS, write_small_release
 
 
@@ -216,3 +217,83 @@ def test_no_reason_rests_on_what_was_dismissed(release: LoadedRelease) -> None:
     because = {item.because_of for item in answer.items}
     assert "p08" in because
     assert "p03" not in because
+
+
+def test_complements_go_with_what_is_in_the_cart_and_are_not_in_it(release: LoadedRelease) -> None:
+    request = EngineRequest(now_s=NOW_S, limit=12, goes_with=["p04", "p05", "brand-new"])
+
+    answer = recommend(release, request)
+
+    assert ids(answer)[:2] == ["p06", "p07"]
+    assert not {"p04", "p05"} & set(ids(answer))
+    assert [(item.reason, item.because_of) for item in answer.items[:2]] == [
+        ("bought-together", "p05"),
+        ("bought-together", "p05"),
+    ]
+    assert {item.reason for item in answer.items[2:]} == {"trending"}
+    assert answer.served_by == "item-knn"
+
+
+def test_complements_of_nothing_the_release_knows_are_refused(release: LoadedRelease) -> None:
+    with pytest.raises(UnknownProduct):
+        recommend(release, EngineRequest(now_s=NOW_S, limit=4, goes_with=["brand-new"]))
+
+
+@pytest.mark.parametrize(
+    ("ranked_by", "market", "first"),
+    [("trending", None, "p00"), ("trending", "DE", "p11"), ("popularity", "DE", "p00")],
+)
+def test_a_chart_is_the_same_for_everybody_in_a_market(
+    release: LoadedRelease, ranked_by: Ranking, market: str | None, first: str
+) -> None:
+    request = EngineRequest(now_s=NOW_S, limit=12, ranked_by=ranked_by, market=market)
+
+    answer = recommend(release, request)
+    known = recommend(release, structs.replace(request, recent=viewed("p06")))
+
+    assert ids(answer)[0] == first
+    assert len(answer.items) == 12
+    assert answer.served_by == ranked_by
+    assert known.items == answer.items
+
+
+def bought_days_ago(product_id: str, *days_ago: float) -> Purchase:
+    """days_ago: of each purchase."""
+    return Purchase(
+        product_id=product_id,
+        times=len(days_ago),
+        last_s=NOW_S - min(days_ago) * 86_400,
+        first_s=NOW_S - max(days_ago) * 86_400,
+        strength=float(len(days_ago)),
+    )
+
+
+@pytest.mark.parametrize("champion", ["own-models", "ease"])
+def test_what_is_bought_again_is_due_by_its_rhythm(tmp_path: Path, champion: str) -> None:
+    release = load_release(write_small_release(tmp_path, champion=champion))
+    bought = [
+        bought_days_ago("p02", 40),  # of which buyers come back after 30 days
+        bought_days_ago("p03", 3),
+        bought_days_ago("p04", 5, 12, 19),  # every week
+        bought_days_ago("p05", 60, 360),
+    ]
+    request = EngineRequest(now_s=NOW_S, limit=12, ranked_by="habit", mode="repeat", bought=bought)
+
+    answer = recommend(release, request)
+
+    assert set(ids(answer)) == {"p02", "p04"}
+    reasons = {item.product_id: (item.reason, item.because_of) for item in answer.items}
+    assert reasons == {"p02": ("bought-before", "p02"), "p04": ("buy-again", "p04")}
+    assert answer.served_by == ("own-models" if champion == "own-models" else "buy-again")
+
+
+@pytest.mark.parametrize("champion", ["own-models", "popularity", "blend"])
+def test_a_list_is_ranked_whole_and_with_nothing_else_in_it(tmp_path: Path, champion: str) -> None:
+    release = load_release(write_small_release(tmp_path, champion=champion))
+    listed = ["p07", "p01", "brand-new", "p10"]
+    request = EngineRequest(now_s=NOW_S, limit=25, recent=viewed("p06"), among=listed)
+
+    answer = recommend(release, request)
+
+    assert sorted(ids(answer)) == ["p01", "p07", "p10"]
+    assert answer.served_by == champion

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import time
 from pathlib import Path
 from uuid import UUID
@@ -23,24 +24,29 @@ from tests.benchmarks.rows import Row
 
 EVENTS = 300_000
 ANSWERS = 300
+WARM_UP = 20
 PATIENCE_S = 300
 RELEASE = "bench"
 
 
 def stack_rows() -> list[Row]:
     with running() as site:
-        return asyncio.run(_measure(site))
+        tenant_id, key = asyncio.run(_open_shop(site))
+        rows = asyncio.run(_measure(site, tenant_id, key))
+    # A deadline would turn slow answers into quick ones of a lower rung.
+    os.environ |= {"AISLE_INFERENCE": "triton", "AISLE_TRITON_DEADLINE_MS": "10000"}
+    with running() as site:
+        rows += asyncio.run(_measure_triton(site, key))
+    return rows
 
 
-async def _measure(site: Site) -> list[Row]:
-    tenant_id, key = await _open_shop(site)
-    headers = {"authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=site.base_url, headers=headers, timeout=60) as client:
+async def _measure(site: Site, tenant_id: TenantId, key: str) -> list[Row]:
+    async with _client(site, key) as client:
         await _imported(client, "products", _products())
         rate = EVENTS / await _imported(client, "events", _events(tenant_id))
         await _put_in_service(site, tenant_id)
         took_ms = [await _answered(client, number) for number in range(ANSWERS)]
-    p50, p95 = np.percentile(took_ms[20:], [50, 95])
+    p50, p95 = np.percentile(took_ms[WARM_UP:], [50, 95])
     return [
         Row(
             name="import of events, end to end", value=rate, unit="events/s", must=">=", bar=20_000
@@ -48,6 +54,20 @@ async def _measure(site: Site) -> list[Row]:
         Row(name="uncached answer through HTTP, p50", value=p50, unit="ms", must="<=", bar=30),
         Row(name="uncached answer through HTTP, p95", value=p95, unit="ms", must="<=", bar=30),
     ]
+
+
+async def _measure_triton(site: Site, key: str) -> list[Row]:
+    """Of customers who were not asked for before."""
+    async with _client(site, key) as client:
+        took_ms = [await _answered(client, ANSWERS + number) for number in range(ANSWERS)]
+    p95 = np.percentile(took_ms[WARM_UP:], 95)
+    name = "uncached answer through HTTP and Triton, p95"
+    return [Row(name=name, value=float(p95), unit="ms", must="<=", bar=80)]
+
+
+def _client(site: Site, key: str) -> httpx.AsyncClient:
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(base_url=site.base_url, headers=headers, timeout=60)
 
 
 async def _open_shop(site: Site) -> tuple[TenantId, str]:

@@ -177,8 +177,8 @@ async def ask_release(
         return Unanswered.PRODUCT_TOO_NEW
     except ReleaseUnusable as error:
         logger.error("%s", error)
-    except InferenceUnavailable as error:
-        logger.warning("%s", error)
+    except InferenceUnavailable:
+        pass  # told by whoever tried, and not for each request while nobody tries
     except Exception:
         logger.exception("the engine failed on release %s", question.release_id)
     return Unanswered.FAILED

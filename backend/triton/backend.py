@@ -111,12 +111,11 @@ class TritonBackend:
                 reply = decode_reply(await self._client.send(encode(message)))
             if not is_sound(reply):
                 raise InferenceUnavailable("Triton answered nonsense")
-        except TimeoutError as error:
+        except (TimeoutError, InferenceUnavailable, msgspec.DecodeError) as error:
             self._breaker.failed()
-            raise InferenceUnavailable("Triton did not answer in time") from error
-        except (InferenceUnavailable, msgspec.DecodeError) as error:
-            self._breaker.failed()
-            raise InferenceUnavailable(str(error)) from error
+            why = str(error) or "Triton did not answer in time"
+            logger.warning("%s", why)
+            raise InferenceUnavailable(why) from error
         except BaseException:
             self._breaker.abandoned()
             raise
@@ -158,8 +157,9 @@ class TritonBackend:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._behind.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("behind an answer: %s", error)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, InferenceUnavailable):
+            logger.error("behind an answer", exc_info=error)
 
 
 def is_sound(reply: Reply, release: Listing, request: EngineRequest) -> bool:
@@ -183,4 +183,6 @@ def failure_of(reply: Failed, release_id: str) -> Exception:
         return UnknownProduct(reply.detail)
     if reply.failure == "unusable":
         return ReleaseUnusable(f"Triton cannot load release {release_id}: {reply.detail}")
-    return InferenceUnavailable(f"Triton, about release {release_id}: {reply.detail}")
+    why = f"Triton cannot answer from release {release_id}: {reply.detail}"
+    logger.warning("%s", why)
+    return InferenceUnavailable(why)

@@ -23,7 +23,11 @@ class Arrival(NamedTuple):
 
 
 class Arrivals(Struct, frozen=True):
-    """In this order; equal ones have an equal token, and none the empty one."""
+    """In this order, which `token` stands for; none have the empty one.
+
+    It says nothing of their words, which may change: processes that read a product's title at
+    different times still mean the same products.
+    """
 
     products: list[Arrival]
     token: str
@@ -32,7 +36,7 @@ class Arrivals(Struct, frozen=True):
 def listed_arrivals(products: list[Arrival]) -> Arrivals:
     if not products:
         return Arrivals([], "")
-    digest = hashlib.blake2b(msgspec.msgpack.encode(products), digest_size=12)
+    digest = hashlib.blake2b(msgspec.msgpack.encode([name for name, _ in products]), digest_size=12)
     return Arrivals(products, digest.hexdigest())
 
 

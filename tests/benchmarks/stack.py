@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -28,6 +29,11 @@ RELEASE = "bench"
 PATIENCE_S = 60
 MANY_PER_S = "1000000"
 ASK_EVERY_S = 0.05
+
+
+class Shop(NamedTuple):
+    tenant_id: TenantId
+    key: str
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -56,17 +62,18 @@ class Stack(Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def site() -> Generator[Site]:
+def site(**settings: str) -> Generator[Site]:
     """No rate is limited: what is measured comes from one key."""
     for name in ("AISLE_RATE_RECOMMEND", "AISLE_RATE_EVENTS", "AISLE_RATE_OTHER"):
         os.environ[name] = MANY_PER_S
+    os.environ |= settings
     with running() as started:
         yield started
 
 
 @contextlib.asynccontextmanager
-async def stack(started: Site) -> AsyncGenerator[Stack]:
-    tenant_id, key = await _open_shop(started)
+async def stack(started: Site, shop: Shop) -> AsyncGenerator[Stack]:
+    tenant_id, key = shop
     redis = open_redis(started.environment["REDIS_URL"])
     headers = {"authorization": f"Bearer {key}"}
     client = httpx.AsyncClient(base_url=started.base_url, headers=headers, timeout=60)
@@ -97,7 +104,7 @@ async def put_in_service(running_stack: Stack) -> None:
     await pool.close()
 
 
-async def _open_shop(started: Site) -> tuple[TenantId, str]:
+async def open_shop(started: Site) -> Shop:
     pool = await open_pool(started.environment["APP_DATABASE_URL"], 1)
     slug = f"bench-{time.time_ns()}"
     async with directory_connection(pool) as conn:
@@ -106,7 +113,7 @@ async def _open_shop(started: Site) -> tuple[TenantId, str]:
         raise RuntimeError(f"the shop {slug} exists already")
     key = await create_key(pool, tenant_id, "sec")
     await pool.close()
-    return tenant_id, key.key
+    return Shop(tenant_id, key.key)
 
 
 @contextlib.contextmanager

@@ -213,6 +213,14 @@ def test_arrivals_are_told_once_and_count_for_those_whose_mask_has_them(tmp_path
     assert with_tea.arrivals == arrivals.token
 
 
+def test_arrivals_of_other_words_are_the_same_arrivals() -> None:
+    renamed = listed_arrivals([Arrival("tea", ProductText("Black tea"))])
+
+    assert renamed.token == listed_arrivals([TEA]).token
+    assert renamed.token != listed_arrivals([TEA, Arrival("pot", ProductText("Pot"))]).token
+    assert listed_arrivals([]).token == ""
+
+
 def widening(arrivals: Arrivals) -> Widen:
     return Widen(tenant="a", release="r1", arrivals=arrivals)
 

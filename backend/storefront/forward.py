@@ -1,4 +1,4 @@
-"""Lets the page make two calls of the public API with a key the browser never sees."""
+"""Lets the page make a few calls of the public API with a key the browser never sees."""
 
 from litestar import Router, asgi
 from litestar.exceptions import MethodNotAllowedException
@@ -7,7 +7,11 @@ from litestar.types import Receive, Scope, Send
 
 from backend.errors import Forbidden
 
-ALLOWED = {"/recommendations": "/v1/recommendations", "/events": "/v1/events"}
+ALLOWED = {
+    "/recommendations": "/v1/recommendations",
+    "/page": "/v1/recommendations/page",
+    "/events": "/v1/events",
+}
 """Path below /shop/api → the call it stands for; POST alone."""
 PASSED_ON = frozenset({b"content-type", b"content-length", b"user-agent"})
 

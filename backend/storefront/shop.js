@@ -1,7 +1,7 @@
 // The demo shop: shows a shopper's history and recommendations, and sends what the visitor does.
 
 const LIMIT = 12;
-const SIMILAR_LIMIT = 6;
+const BESIDE_LIMIT = 6;
 const VERBS = {
   view: "viewed", click: "clicked", add_to_cart: "put in the cart", remove_from_cart: "took out",
   wishlist: "wished for", purchase: "bought", refund: "returned", dismiss: "dismissed",
@@ -205,29 +205,33 @@ async function recommend(first = false) {
   drawServed(answer, performance.now() - started);
 }
 
-async function showSimilar(product) {
+async function showBeside(product) {
   const panel = copy("focus");
   panel.querySelector("img").src = picture(product);
   panel.querySelector("h3").textContent = product.title;
   panel.querySelector(".price").textContent = price(product);
   const buy = panel.querySelector(".buy");
   buy.addEventListener("click", () => purchase(product, buy));
-  const strip = panel.querySelector(".strip");
+  const rows = [...panel.querySelectorAll("[data-placement]")];
   find("looking").replaceChildren(panel);
-  const question = { placement: "similar", product_id: product.product_id, limit: SIMILAR_LIMIT };
-  const answer = await call("recommendations", { ...question, ...shopper() });
-  strip.replaceChildren(
-    ...answer.items.map((item) => {
+  const placements = rows.map((row) => ({
+    placement: row.dataset.placement, product_id: product.product_id, limit: BESIDE_LIMIT,
+  }));
+  const answer = await call("page", { placements, ...shopper() });
+  for (const [place, { items }] of answer.placements.entries()) {
+    rows[place].hidden = !items.length;
+    const tiles = items.map((item) => {
       const made = tile(item);
       explain(made, item, product);
       return made;
-    }),
-  );
+    });
+    rows[place].querySelector("ul").replaceChildren(...tiles);
+  }
 }
 
 const look = guarded(async (product) => {
   await send("view", product);
-  await Promise.all([showSimilar(product), recommend()]);
+  await Promise.all([showBeside(product), recommend()]);
 });
 
 const purchase = guarded(async (product, button) => {

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from backend.db import Pool
@@ -269,3 +270,18 @@ async def test_a_broken_release_degrades_every_placement_and_fails_none(
         name = placement["placement"]
         assert answer["served_by"] == SERVED_BY[name][1]
         assert answer["degraded"] == (name != "recently-viewed")
+
+
+async def test_the_examples_of_the_reference_can_be_sent(
+    shop: Shop, anyone: httpx.AsyncClient
+) -> None:
+    paths = (await anyone.get("/schema/openapi.json")).json()["paths"]
+
+    shown: set[str] = set()
+    for path in ("/v1/recommendations", "/v1/recommendations/page", "/v1/rankings"):
+        body = paths[path]["post"]["requestBody"]["content"]["application/json"]
+        for example in body["examples"].values():
+            answer = await shop.post(path, example["value"])
+            assert answer.status_code == 200, answer.text
+            shown.add(example["value"].get("placement"))
+    assert shown >= {placement["placement"] for placement in PLACEMENTS}

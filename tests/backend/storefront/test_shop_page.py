@@ -94,6 +94,23 @@ async def test_a_view_on_the_page_changes_what_the_shop_knows(
         assert [item["product_id"] for item in answer.json()["items"]] == ["cup"]
 
 
+async def test_the_rows_beside_a_product_come_in_one_call(settings: Settings, shop: Shop) -> None:
+    async with browsing(settings, shop) as browser:
+        await shop.has_products({"product_id": "tea"}, {"product_id": "cup"})
+        await browser.post("/shop/api/events", json=event(product_id="cup"))
+        page = (await browser.get("/shop")).text
+        rows = re.findall(r'data-placement="([^"]+)"', page)
+
+        asked = [{"placement": name, "product_id": "tea", "limit": 6} for name in rows[::-1]]
+        answer = await browser.post(
+            "/shop/api/page", json={"placements": asked, "customer_id": "ann"}
+        )
+
+        shown = {row["placement"]: row["items"] for row in answer.json()["placements"]}
+        assert list(shown) == ["recently-viewed", "similar", "bought-together"]
+        assert [item["product_id"] for item in shown["recently-viewed"]] == ["cup"]
+
+
 async def test_the_page_forwards_nothing_else(settings: Settings, shop: Shop) -> None:
     async with browsing(settings, shop) as browser:
         for path in ("products", "models", "models/train", "../v1/models", "imports"):

@@ -32,7 +32,7 @@ class FolderStore:
 
     def fetch(self, target: Path, *parts: str) -> None:
         source = self._complete(*parts)
-        target.mkdir()
+        target.mkdir(exist_ok=True)
         for path in files_of(source):
             shutil.copyfile(path, target / path.name)
 

@@ -108,7 +108,7 @@ class S3Store:
     def fetch(self, target: Path, *parts: str) -> None:
         publication, _ = self._publication(*parts)
         names = [name for name in self.sizes(*parts) if name != MANIFEST]
-        target.mkdir()
+        target.mkdir(exist_ok=True)
         with answering():
             for name in names:
                 (plain_name,) = plain(name)

@@ -60,7 +60,7 @@ class ObjectStore(Protocol):
         ...
 
     def fetch(self, target: Path, *parts: str) -> None:
-        """Copy the files to `target`, which must not exist, manifest last. Raises NoSuchFolder."""
+        """Copy the files to the folder `target`, manifest last. Raises NoSuchFolder."""
         ...
 
     def folders(self, *parts: str) -> list[Kept]:

@@ -23,6 +23,8 @@ from backend.settings import Settings
 from backend.tenancy import TenantId, directory_connection
 from infra.local.services import Services, start_services
 
+pytest_plugins = ["tests.buckets"]
+
 BASE_URL = "http://aisle.test"
 
 

@@ -5,17 +5,16 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import msgspec
 from msgspec import Struct
 from ulid import ULID
 
-from backend.cache import Redis
+from backend.cache import Redis, open_redis
 from backend.db import Pool
 from backend.errors import Unprocessable
 from backend.inference import EmbeddedBackend
-from backend.object_store import object_path
+from backend.object_store import open_depot
 from backend.recommend import ladder
 from backend.recommend.answers import AnswerCache, answer_key
 from backend.recommend.arrivals import Arrivals
@@ -25,6 +24,7 @@ from backend.recommend.live_catalog import LiveCatalog
 from backend.recommend.live_catalogs import CatalogUnavailable, LiveCatalogs
 from backend.recommend.pointers import ServingPointers
 from backend.recommend.popular import PopularLists
+from backend.recommend.queries import InService
 from backend.recommend.reasons import reason_code, words
 from backend.recommend.schemas import (
     Reason,
@@ -35,6 +35,7 @@ from backend.recommend.schemas import (
 )
 from backend.recommend.shopper import read_shopper
 from backend.recommend.signals import SignalReader, Signals
+from backend.releases import ReleaseCache, following
 from backend.settings import Settings
 from backend.tenancy import TenantId
 from ml.serving.request import ScoredItem
@@ -55,7 +56,7 @@ class Recommender(Struct, frozen=True, kw_only=True):
 
 
 class ShopNow(Struct, frozen=True, kw_only=True):
-    release_id: str | None
+    releases: InService
     catalog: LiveCatalog | None
     """None: PostgreSQL fails and the catalogue was never read."""
 
@@ -64,31 +65,36 @@ class ShopNow(Struct, frozen=True, kw_only=True):
 async def open_recommender(
     settings: Settings, pool: Pool, redis: Redis
 ) -> AsyncGenerator[Recommender]:
-    releases = partial(object_path, settings.object_store, "releases")
-    inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
+    cache = open_redis(settings.aisle_cache_url) if settings.aisle_cache_url else redis
+    releases = ReleaseCache(open_depot(settings))
+    inference = EmbeddedBackend(releases.locate)
     arrivals = Arrivals()
     signals = SignalReader(redis)
-    popular = PopularLists(redis, pool)
+    popular = PopularLists(cache, pool)
     try:
-        yield Recommender(
-            redis=redis,
-            pool=pool,
-            signals=signals,
-            answers=AnswerCache(),
-            pointers=ServingPointers(pool),
-            catalogs=LiveCatalogs(pool),
-            parts=ladder.Parts(
-                inference=inference,
-                arrivals=arrivals,
-                cache=CandidateCache(redis),
-                popular=popular,
-            ),
-        )
+        async with following(redis, releases):
+            yield Recommender(
+                redis=redis,
+                pool=pool,
+                signals=signals,
+                answers=AnswerCache(),
+                pointers=ServingPointers(pool),
+                catalogs=LiveCatalogs(pool),
+                parts=ladder.Parts(
+                    inference=inference,
+                    arrivals=arrivals,
+                    cache=CandidateCache(cache),
+                    popular=popular,
+                ),
+            )
     finally:
         await signals.close()
         await popular.close()
         await arrivals.close()
         await inference.close()
+        await releases.close()
+        if cache is not redis:
+            await cache.aclose()
 
 
 async def recommend(
@@ -136,7 +142,8 @@ async def make(
         question = Question(
             tenant_id=tenant_id,
             request=request,
-            release_id=shop.release_id,
+            release_id=shop.releases.release_id,
+            previous_release_id=shop.releases.previous_release_id,
             catalog=catalog,
             stored=shopper,
             now_s=time.time(),
@@ -157,13 +164,13 @@ async def make(
 
 
 async def read_shop(recommender: Recommender, tenant_id: TenantId, signals: Signals) -> ShopNow:
-    release_id = await recommender.pointers.release_id(tenant_id, signals.serving)
+    releases = await recommender.pointers.in_service(tenant_id, signals.serving)
     try:
         catalog = await recommender.catalogs.current(tenant_id, signals.catalog)
     except CatalogUnavailable as error:
         logger.warning("the catalogue is unavailable: %s", error)
         catalog = None
-    return ShopNow(release_id=release_id, catalog=catalog)
+    return ShopNow(releases=releases, catalog=catalog)
 
 
 def answer(

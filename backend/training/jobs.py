@@ -10,7 +10,7 @@ from ulid import ULID
 
 from backend.db import Pool
 from backend.errors import Conflict, NotFound, Unavailable
-from backend.object_store import object_path
+from backend.object_store import DATASETS, RELEASES, Depot, object_path
 from backend.queue import CPU_QUEUE, TRAIN_QUEUE
 from backend.tenancy import TenantId, tenant_connection
 from backend.training import queries
@@ -69,7 +69,7 @@ def send_start(queue: Queue, tenant_id: TenantId, job_id: str) -> None:
 
 
 async def start_training(
-    pool: Pool, queue: Queue, object_store: Path, tenant_id: TenantId, job_id: str
+    pool: Pool, queue: Queue, depot: Depot, tenant_id: TenantId, job_id: str
 ) -> None:
     """Export the tenant's data and hand the job to the trainers. Safe to run twice."""
     async with tenant_connection(pool, tenant_id) as conn:
@@ -77,9 +77,13 @@ async def start_training(
             return
         in_service = await queries.serving(conn)
         job = await queries.job(conn, job_id)
-    dataset = dataset_folder(object_store, tenant_id, job_id)
+    dataset = dataset_folder(depot, tenant_id, job_id)
     async with tenant_connection(pool, tenant_id) as conn:
         events = await export_dataset(conn, dataset)
+    if depot.remote is not None:
+        parts = (DATASETS, str(tenant_id), job_id)
+        await asyncio.to_thread(depot.remote.publish, dataset, *parts)
+        shutil.rmtree(dataset)
     async with tenant_connection(pool, tenant_id) as conn:
         if not await queries.await_trainer(conn, job_id, events):
             return
@@ -88,8 +92,8 @@ async def start_training(
         kwargs={
             "tenant_id": str(tenant_id),
             "job_id": job_id,
-            "dataset": str(dataset.resolve()),
-            "releases": str(object_path(object_store, "releases", str(tenant_id)).resolve()),
+            "dataset": depot.location(DATASETS, str(tenant_id), job_id),
+            "releases": depot.location(RELEASES, str(tenant_id)),
             "parent_release": in_service.release_id if in_service else None,
             "objective": job.objective if job else "auto",
         },
@@ -123,10 +127,13 @@ async def training_jobs(pool: Pool, tenant_id: TenantId) -> TrainingJobList:
         return TrainingJobList(jobs=await queries.jobs(conn, LISTED))
 
 
-def dataset_folder(object_store: Path, tenant_id: TenantId, job_id: str) -> Path:
-    return object_path(object_store, "datasets", str(tenant_id), job_id)
+def dataset_folder(depot: Depot, tenant_id: TenantId, job_id: str) -> Path:
+    """On this machine."""
+    return object_path(depot.folder, DATASETS, str(tenant_id), job_id)
 
 
-def remove_dataset(object_store: Path, tenant_id: TenantId, job_id: str) -> None:
+def remove_dataset(depot: Depot, tenant_id: TenantId, job_id: str) -> None:
     """Training sets are copies of personal data: none outlives its job. Safe to repeat."""
-    shutil.rmtree(dataset_folder(object_store, tenant_id, job_id), ignore_errors=True)
+    shutil.rmtree(dataset_folder(depot, tenant_id, job_id), ignore_errors=True)
+    if depot.remote is not None:
+        depot.remote.remove(DATASETS, str(tenant_id), job_id)

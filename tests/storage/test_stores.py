@@ -9,7 +9,7 @@ import pytest
 from storage.location import open_store
 from storage.s3 import S3Store
 from storage.store import MANIFEST, NoSuchFolder, ObjectStore, StoreUnavailable, UnsafePath
-from tests.storage.conftest import Bucket
+from tests.buckets import Bucket
 
 
 class Killed(BaseException):
@@ -147,7 +147,7 @@ def test_a_hostile_key_is_not_written_outside(
 ) -> None:
     store = open_store(bucket.location)
     store.publish(written("source", a=b"1"), "releases", "r1")
-    publication = bucket.keys()[0].split("/")[2]
+    publication = bucket.listing()[0].split("/")[2]
     bucket.put(f"releases/r1/{publication}/x/../../../../escaped", b"!")
 
     with pytest.raises(UnsafePath):

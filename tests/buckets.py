@@ -25,7 +25,7 @@ class Bucket(Struct, frozen=True, kw_only=True):
     def location(self) -> str:
         return f"s3://{self.name}"
 
-    def keys(self) -> list[str]:
+    def listing(self) -> list[str]:
         listed = boto3.client("s3").list_objects_v2(Bucket=self.name)
         return [entry["Key"] for entry in listed.get("Contents", [])]
 

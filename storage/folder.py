@@ -6,7 +6,8 @@ from pathlib import Path
 
 from storage.store import MANIFEST, Kept, NoSuchFolder, files_of, into_place, plain
 
-PARTIAL = ".partial"
+HALVES = (".partial", ".staging")
+"""Folders in which others are written before they are moved into place."""
 
 
 class FolderStore:
@@ -37,18 +38,18 @@ class FolderStore:
             shutil.copyfile(path, target / path.name)
 
     def folders(self, *parts: str) -> list[Kept]:
-        """Half-written ones are those below PARTIAL, named `.partial/…`."""
+        """Half-written ones are those below HALVES, named `.partial/…`."""
         below = self._path(*parts)
         if not below.is_dir():
             return []
         whole = [path for path in below.iterdir() if not path.name.startswith(".")]
-        partial = below / PARTIAL
-        halves = list(partial.iterdir()) if partial.is_dir() else []
+        places = [below / name for name in HALVES if (below / name).is_dir()]
+        halves = [path for place in places for path in place.iterdir()]
         return [self._kept(below, path) for path in [*whole, *halves] if path.is_dir()]
 
     def remove(self, *parts: str) -> None:
         *before, name = parts
-        half = name.startswith(f"{PARTIAL}/")
+        half = name.partition("/")[0] in HALVES
         folder = self._path(*before, *(name.split("/") if half else [name]))
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)

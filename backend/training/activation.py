@@ -27,6 +27,10 @@ class ReleaseBroken(Conflict):
     code = "release_broken"
 
 
+class ReleaseRemoved(Conflict):
+    code = "release_removed"
+
+
 class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
 
@@ -110,11 +114,14 @@ def model(row: queries.ReleaseRow) -> Model:
 async def promote(
     pool: Pool, redis: Redis, depot: Depot, tenant_id: TenantId, release_id: str
 ) -> Serving:
-    """Put a release in service. Safe to repeat. Raises NotFound, ReleaseBroken."""
+    """Put a release in service. Safe to repeat. Raises NotFound, ReleaseRemoved, ReleaseBroken."""
     async with tenant_connection(pool, tenant_id) as conn:
-        if not await queries.release_exists(conn, release_id):
-            raise NotFound(f"no release {release_id}")
-        await require_sound(depot, tenant_id, release_id)
+        await require_kept(conn, release_id)
+    await require_sound(depot, tenant_id, release_id)
+    await name_release(redis, tenant_id, release_id)
+    async with tenant_connection(pool, tenant_id) as conn:
+        await queries.hold_releases(conn)
+        await require_kept(conn, release_id)
         pointer = await switch(conn, release_id)
     await announce(redis, tenant_id)
     return pointer
@@ -136,6 +143,14 @@ async def switch(conn: Connection, release_id: str) -> Serving:
     await queries.serve(conn, release_id)
     pointer = await queries.serving(conn)
     return pointer or Serving(release_id=release_id, previous_release_id=None)
+
+
+async def require_kept(conn: Connection, release_id: str) -> None:
+    state = await queries.release_state(conn, release_id)
+    if state is None:
+        raise NotFound(f"no release {release_id}")
+    if state.is_removed:
+        raise ReleaseRemoved(f"the files of release {release_id} were removed; train again")
 
 
 async def require_sound(depot: Depot, tenant_id: TenantId, release_id: str) -> None:

@@ -1,6 +1,7 @@
 """Training jobs: queue one, hand its data to a trainer, follow it."""
 
 import asyncio
+import logging
 import shutil
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,9 @@ from backend.training import queries
 from backend.training.export import export_dataset
 from backend.training.schemas import TrainingJob, TrainingJobList
 from ml.release import Objective
+from storage.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 LISTED = 50
 NOT_QUEUED = "The queue does not answer, so the training could not be started."
@@ -135,5 +139,9 @@ def dataset_folder(depot: Depot, tenant_id: TenantId, job_id: str) -> Path:
 def remove_dataset(depot: Depot, tenant_id: TenantId, job_id: str) -> None:
     """Training sets are copies of personal data: none outlives its job. Safe to repeat."""
     shutil.rmtree(dataset_folder(depot, tenant_id, job_id), ignore_errors=True)
-    if depot.remote is not None:
+    if depot.remote is None:
+        return
+    try:
         depot.remote.remove(DATASETS, str(tenant_id), job_id)
+    except StoreUnavailable as error:
+        logger.warning("the training set of %s is removed later: %s", job_id, error)

@@ -12,12 +12,14 @@ from backend.runtime import run
 from backend.settings import Settings
 from backend.tenancy import TenantId
 from backend.training.activation import receive_outcome
+from backend.training.collect import collect_garbage
 from backend.training.jobs import note_progress, start_training
 from backend.training.schedule import schedule_trainings
 from backend.training.schemas import TrainingOutcome
 from storage.store import StoreUnavailable
 
 SCHEDULE_EVERY_S = 60.0
+COLLECT_EVERY_S = 3600.0
 TRY_AGAIN = (*UNREACHABLE, StoreUnavailable)
 RETRIES = 20
 """With a back-off of at most 10 minutes: PostgreSQL may be away for hours."""
@@ -59,6 +61,11 @@ def add_tasks(app: Celery, settings: Settings) -> None:
     def schedule() -> None:
         run(settings, lambda on: schedule_trainings(on.pool, on.redis, app, depot))
 
+    @app.task(name="training.collect", shared=False, expires=COLLECT_EVERY_S)
+    def collect() -> None:
+        run(settings, lambda on: collect_garbage(on.pool, depot))
+
+    app.add_periodic_task(COLLECT_EVERY_S, collect.s(), name="training.collect")
     app.add_periodic_task(SCHEDULE_EVERY_S, schedule.s(), name="training.schedule")
 
 

@@ -47,6 +47,7 @@ from backend.settings import Settings, read_settings
 from backend.storefront.routes import shop_page
 from backend.tenancy import refuse_unsafe_role
 from backend.training.routes import router as training_router
+from storage.store import StoreUnavailable
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 
@@ -57,7 +58,7 @@ FAILURES: dict[int | type[Exception], Any] = {
     HTTPException: render_http_exception,
     RecursionError: render_too_deep,
     asyncpg.CharacterNotInRepertoireError: render_nul,
-    **dict.fromkeys((*UNREACHABLE, RedisError), render_unreachable),
+    **dict.fromkeys((*UNREACHABLE, RedisError, StoreUnavailable), render_unreachable),
     Exception: render_unexpected,
 }
 

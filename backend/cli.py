@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar, get_args
 
 import asyncpg
@@ -14,12 +15,16 @@ from rich.table import Table
 
 from backend.auth import queries
 from backend.auth.keys import KeyKind, KeyMode, create_key, list_keys, revoke_key
+from backend.cache import open_redis
 from backend.db import UNREACHABLE, Pool, open_pool
 from backend.errors import Conflict, NotFound, Refusal
 from backend.migrate import MigrationFailed, migrate
+from backend.object_store import open_depot
 from backend.queue import open_queue
 from backend.settings import MissingSetting, Settings, read_settings
 from backend.tenancy import TenantId, directory_connection
+from backend.training.collect import collect_garbage
+from backend.training.fetch import depot_into, fetch_in_service, keep_fetched
 from backend.training.follow import follow, outcome
 from backend.training.jobs import request_training
 from backend.training.schemas import TrainingJob
@@ -175,6 +180,36 @@ def triton_alive() -> None:
     if not alive:
         raise click.ClickException(f"Triton at {url} does not answer")
     click.echo(f"Triton at {url} answers.")
+
+
+@main.command("collect-garbage")
+def collect_garbage_command() -> None:
+    """Remove releases that nobody needs: three of each merchant stay, and the last 24 hours'."""
+    depot = open_depot(read_settings())
+    removed = with_pool(lambda pool: collect_garbage(pool, depot))
+    click.echo(f"{removed} folders were removed.")
+
+
+@main.command("fetch-releases")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where Triton on this machine looks for releases.",
+)
+@click.option("--follow", "is_followed", is_flag=True, help="Keep fetching what goes into service.")
+def fetch_releases(folder: Path, is_followed: bool) -> None:
+    """Bring the releases in service to this machine's disk."""
+    settings = read_settings()
+    depot = depot_into(open_depot(settings), folder)
+
+    async def fetch(pool: Pool) -> int:
+        if is_followed:
+            async with open_redis(settings.redis_url) as redis:
+                await keep_fetched(pool, redis, depot)
+        return await fetch_in_service(pool, depot)
+
+    click.echo(f"{with_pool(fetch)} releases are in {folder}.")
 
 
 @main.command(

@@ -21,7 +21,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     """Owner of the schema; only `aisle migrate` uses it."""
     aisle_state_dir: Path = Path(".local")
-    aisle_object_store: Path | None = None
+    aisle_object_store: str | None = None
+    """A folder, or `s3://bucket/prefix`."""
+    aisle_cache_url: str | None = None
+    """A Redis that may forget anything at any time; the other one otherwise."""
     aisle_spool_limit_mb: int = 256
     aisle_pool_size: int = 8
     aisle_import_limit_mb: int = 2048
@@ -40,7 +43,16 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def object_store(self) -> Path:
-        return self.aisle_object_store or self.aisle_state_dir / "objects"
+        """The folder on this machine; with a bucket it holds what was fetched."""
+        if self.aisle_object_store is None or self.bucket:
+            return self.aisle_state_dir / "objects"
+        return Path(self.aisle_object_store)
+
+    @property
+    def bucket(self) -> str | None:
+        """`s3://bucket/prefix`, where releases and training sets are not kept on a disk."""
+        location = self.aisle_object_store
+        return location if location and location.startswith("s3://") else None
 
     @property
     def spool(self) -> Path:

@@ -19,6 +19,7 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 ENGINE_VERSION = 5
 LARGEST_FILE_BYTES = 1 << 30
+LARGEST_RELEASE_BYTES = 2 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(
     {
@@ -251,9 +252,11 @@ def verify_release(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if folder.name != manifest.release_id:
         raise ReleaseRejected(f"{MANIFEST}: release {manifest.release_id!r} is in the wrong folder")
+    require_sizes(manifest)
+    for path in folder.iterdir():
+        if path.name in FILES and path.name not in manifest.files:
+            raise ReleaseRejected(f"{path.name} is not in the manifest")
     for name, entry in manifest.files.items():
-        if name not in FILES:
-            raise ReleaseRejected(f"{MANIFEST}: {name!r} is no file of a release")
         path = folder / name
         try:
             size = _require_plain_file(path, LARGEST_FILE_BYTES)
@@ -279,6 +282,18 @@ def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
     if size != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ReleaseRejected(f"{name} differs from the manifest")
     return content
+
+
+def require_sizes(manifest: Manifest) -> None:
+    """Only files that a release has, none too large, nor all together. Raises ReleaseRejected."""
+    for name, entry in manifest.files.items():
+        if name not in FILES:
+            raise ReleaseRejected(f"{MANIFEST}: {name!r} is no file of a release")
+        if not 0 <= entry.size <= LARGEST_FILE_BYTES:
+            raise ReleaseRejected(f"{name} has {entry.size} bytes, more than {LARGEST_FILE_BYTES}")
+    whole = sum(entry.size for entry in manifest.files.values())
+    if whole > LARGEST_RELEASE_BYTES:
+        raise ReleaseRejected(f"the release has {whole} bytes, more than {LARGEST_RELEASE_BYTES}")
 
 
 def _require_plain_file(path: Path, largest: int) -> int:

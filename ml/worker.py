@@ -1,6 +1,7 @@
 """The Celery app of the training queue: one thin task around `ml.train`."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +50,29 @@ def train_task(
     from ml.publish import Destination, train_release
     from ml.release import Objective
     from ml.train import Encoders
+    from ml.travel import brought_here
 
     def progress(stage: str, fraction: float, detail: dict[str, float]) -> None:
         _reply("training.progress", tenant_id, job_id, stage, fraction, detail)
 
-    destination = Destination(
-        tenant_id=tenant_id,
-        release_id=job_id,
-        releases=Path(releases),
-        parent_release_id=parent_release,
-        objective=msgspec.convert(objective, Objective),
-    )
+    def destination(folder: Path) -> Destination:
+        return Destination(
+            tenant_id=tenant_id,
+            release_id=job_id,
+            releases=folder,
+            parent_release_id=parent_release,
+            objective=msgspec.convert(objective, Objective),
+        )
+
     encoders = Encoders(
         text=os.environ.get("AISLE_TEXT_ENCODER") or None,
         image=os.environ.get("AISLE_IMAGE_ENCODER") or None,
     )
     try:
-        outcome = train_release(Path(dataset), destination, progress, encoders)
+        with brought_here(dataset, releases, destination, scratch()) as (data, here, deliver):
+            outcome = train_release(data, here, progress, encoders)
+            if "release_id" in outcome:
+                deliver()
     except SoftTimeLimitExceeded:
         outcome = {"failed": f"Training took longer than {SOFT_LIMIT_S // 60} minutes."}
     except Exception as error:
@@ -73,6 +80,11 @@ def train_task(
         _reply("training.receive", tenant_id, job_id, {"failed": failed})
         raise
     _reply("training.receive", tenant_id, job_id, outcome)
+
+
+def scratch() -> Path:
+    """Where a training set and a release lie while there is a bucket in between."""
+    return Path(os.environ.get("AISLE_TRAINER_SCRATCH") or tempfile.gettempdir())
 
 
 def _reply(task: str, *args: Any) -> None:  # noqa: ANN401 - whatever JSON carries

@@ -25,6 +25,8 @@ from backend.tenancy import TenantId, directory_connection
 from infra.local.services import Services, ServiceUnavailable, start_services
 from infra.local.triton_server import LocalTriton
 
+pytest_plugins = ["tests.buckets"]
+
 BASE_URL = "http://aisle.test"
 
 

@@ -4,6 +4,7 @@ import logging
 from enum import Enum, auto
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from backend.inference import Inference, InferenceUnavailable, Listed, ReleaseUnusable
@@ -40,6 +41,8 @@ class Question(Struct, frozen=True, kw_only=True):
     tenant_id: TenantId
     request: RecommendationRequest
     release_id: str | None
+    previous_release_id: str | None = None
+    """Answers where the release in service cannot."""
     catalog: LiveCatalog
     stored: Shopper
     now_s: float
@@ -109,7 +112,9 @@ async def climb(parts: Parts, question: Question) -> Climbed:
     rungs: list[Rung] = []
     if isinstance(found, FromRelease):
         rungs.append(Rung(found.answer.served_by, showable(question, hidden, found.answer.items)))
-    degraded = found is Unanswered.FAILED
+    degraded = found is Unanswered.FAILED or (
+        isinstance(found, FromRelease) and found.answer.release_id != question.release_id
+    )
     if not rungs or (question.recipe.is_filled and len(rungs[0].items) < question.request.limit):
         lower, popular_failed = await lower_rungs(parts, question, hidden)
         degraded = degraded or (popular_failed and not rungs)
@@ -177,11 +182,20 @@ async def ask_release(
         return Unanswered.PRODUCT_TOO_NEW
     except ReleaseUnusable as error:
         logger.error("%s", error)
+        if question.previous_release_id is not None:
+            return await ask_release(parts, before(question), hidden)
     except InferenceUnavailable:
         pass  # told by whoever tried, and not for each request while nobody tries
     except Exception:
         logger.exception("the engine failed on release %s", question.release_id)
     return Unanswered.FAILED
+
+
+def before(question: Question) -> Question:
+    """The same question to the release that was in service before."""
+    return msgspec.structs.replace(
+        question, release_id=question.previous_release_id, previous_release_id=None
+    )
 
 
 async def cached_or_computed(

@@ -5,16 +5,16 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import cached_property, partial
+from functools import cached_property
 
 import msgspec
 from msgspec import Struct
 from ulid import ULID
 
-from backend.cache import Redis
+from backend.cache import Redis, open_redis
 from backend.db import Pool
-from backend.inference import EmbeddedBackend, Inference
-from backend.object_store import object_path
+from backend.inference import EmbeddedBackend, Inference, Locate
+from backend.object_store import open_depot
 from backend.recommend import ladder
 from backend.recommend.answers import AnswerCache, answer_key
 from backend.recommend.asked import AskedWays
@@ -25,6 +25,7 @@ from backend.recommend.live_catalogs import CatalogUnavailable, LiveCatalogs
 from backend.recommend.placements import relevant, require_complete
 from backend.recommend.pointers import ServingPointers
 from backend.recommend.popular import PopularLists
+from backend.recommend.queries import InService
 from backend.recommend.reasons import reason_code, words
 from backend.recommend.schemas import (
     Asker,
@@ -36,6 +37,7 @@ from backend.recommend.schemas import (
 )
 from backend.recommend.shopper import Shopper, read_shopper
 from backend.recommend.signals import SignalReader, Signals
+from backend.releases import ReleaseCache, following
 from backend.settings import Settings
 from backend.tenancy import TenantId
 from backend.triton.backend import TritonBackend
@@ -60,7 +62,7 @@ class Recommender(Struct, frozen=True, kw_only=True):
 
 
 class ShopNow(Struct, frozen=True, kw_only=True):
-    release_id: str | None
+    releases: InService
     catalog: LiveCatalog | None
     """None: PostgreSQL fails and the catalogue was never read."""
 
@@ -85,33 +87,38 @@ class Known(Struct, frozen=True, kw_only=True, dict=True):
 async def open_recommender(
     settings: Settings, pool: Pool, redis: Redis
 ) -> AsyncGenerator[Recommender]:
-    inference = open_inference(settings)
+    cache = open_redis(settings.aisle_cache_url) if settings.aisle_cache_url else redis
+    releases = ReleaseCache(open_depot(settings))
+    inference = open_inference(settings, releases.locate)
     signals = SignalReader(redis)
-    popular = PopularLists(redis, pool)
+    popular = PopularLists(cache, pool)
     try:
-        yield Recommender(
-            redis=redis,
-            pool=pool,
-            signals=signals,
-            answers=AnswerCache(),
-            asked=AskedWays(redis),
-            pointers=ServingPointers(pool),
-            catalogs=LiveCatalogs(pool),
-            parts=ladder.Parts(
-                inference=inference,
-                cache=CandidateCache(redis),
-                popular=popular,
-            ),
-        )
+        async with following(redis, releases):
+            yield Recommender(
+                redis=redis,
+                pool=pool,
+                signals=signals,
+                answers=AnswerCache(),
+                asked=AskedWays(cache),
+                pointers=ServingPointers(pool),
+                catalogs=LiveCatalogs(pool),
+                parts=ladder.Parts(
+                    inference=inference,
+                    cache=CandidateCache(cache),
+                    popular=popular,
+                ),
+            )
     finally:
         await signals.close()
         await popular.close()
         await inference.close()
+        await releases.close()
+        if cache is not redis:
+            await cache.aclose()
 
 
-def open_inference(settings: Settings) -> Inference:
+def open_inference(settings: Settings, locate: Locate) -> Inference:
     """Raises MissingSetting where Triton is asked for and its client is not installed."""
-    locate = partial(object_path, settings.object_store, "releases")
     if settings.aisle_inference == "embedded":
         return EmbeddedBackend(locate)
     return TritonBackend(
@@ -188,7 +195,8 @@ def question_of(
     return Question(
         tenant_id=tenant_id,
         request=asked,
-        release_id=known.shop.release_id,
+        release_id=known.shop.releases.release_id,
+        previous_release_id=known.shop.releases.previous_release_id,
         catalog=known.shop.catalog,
         stored=stored,
         now_s=known.now_s,
@@ -207,13 +215,13 @@ def timings_of(served: Served, *, state_s: float, candidates_s: float) -> Timing
 
 
 async def read_shop(recommender: Recommender, tenant_id: TenantId, signals: Signals) -> ShopNow:
-    release_id = await recommender.pointers.release_id(tenant_id, signals.serving)
+    releases = await recommender.pointers.in_service(tenant_id, signals.serving)
     try:
         catalog = await recommender.catalogs.current(tenant_id, signals.catalog)
     except CatalogUnavailable as error:
         logger.warning("the catalogue is unavailable: %s", error)
         catalog = None
-    return ShopNow(release_id=release_id, catalog=catalog)
+    return ShopNow(releases=releases, catalog=catalog)
 
 
 def answer(

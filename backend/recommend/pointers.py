@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from backend.db import UNREACHABLE, Pool
 from backend.recommend import queries
+from backend.recommend.queries import NONE_YET, InService
 from backend.recommend.signals import Checked, Counter
 from backend.tenancy import TenantId, tenant_connection
 
@@ -19,7 +20,7 @@ PATIENCE_S = 1.0
 
 
 class Pointer(Struct, frozen=True):
-    release_id: str | None
+    releases: InService
     checked: Checked
 
 
@@ -30,23 +31,23 @@ class ServingPointers:
         self._pool = pool
         self._known: OrderedDict[TenantId, Pointer] = OrderedDict()
 
-    async def release_id(self, tenant_id: TenantId, counter: Counter) -> str | None:
-        """The release in service, None before the first; as last known when PostgreSQL fails."""
+    async def in_service(self, tenant_id: TenantId, counter: Counter) -> InService:
+        """As last known when PostgreSQL fails."""
         known = self._known.get(tenant_id)
         if known is not None and not known.checked.is_outdated(counter):
-            return known.release_id
+            return known.releases
         checked = Checked(counter, time.monotonic())
         try:
             async with (
                 asyncio.timeout(PATIENCE_S),
                 tenant_connection(self._pool, tenant_id) as conn,
             ):
-                release_id = await queries.serving_release_id(conn)
+                releases = await queries.in_service(conn)
         except UNREACHABLE as error:
             logger.warning("the serving pointer could not be read: %s", error)
-            release_id = known.release_id if known else None
-        self._known[tenant_id] = Pointer(release_id, checked)
+            releases = known.releases if known else NONE_YET
+        self._known[tenant_id] = Pointer(releases, checked)
         self._known.move_to_end(tenant_id)
         if len(self._known) > KEPT_TENANTS:
             self._known.popitem(last=False)
-        return release_id
+        return releases

@@ -46,14 +46,15 @@ def working(tenant_id: TenantId) -> str:
 
 async def _precompute(recommender: Recommender, tenant_id: TenantId) -> int:
     shop = await read_shop(recommender, tenant_id, await recommender.signals.read(tenant_id))
-    if shop.release_id is None or shop.catalog is None:
+    release_id = shop.releases.release_id
+    if release_id is None or shop.catalog is None:
         return 0
     since = datetime.now(UTC) - ACTIVE_WITHIN
     async with tenant_connection(recommender.pool, tenant_id) as conn:
         customers = await queries.active_customers(conn, since, MOST_SHOPPERS)
     ways = await recommender.asked.ways(tenant_id)
     try:
-        await _settled(recommender, tenant_id, shop.release_id, shop.catalog)
+        await _settled(recommender, tenant_id, release_id, shop.catalog)
         return await _answer_all(
             recommender,
             tenant_id,

@@ -4,7 +4,17 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from backend.db import Connection, rows_to
+from backend.db import Connection, row_to, rows_to
+
+
+class InService(Struct, frozen=True, kw_only=True):
+    """The release that answers, and the one that does where it cannot."""
+
+    release_id: str | None = None
+    previous_release_id: str | None = None
+
+
+NONE_YET = InService()
 
 
 class CatalogPosition(Struct, frozen=True, kw_only=True):
@@ -41,8 +51,9 @@ class PopularProduct(Struct, frozen=True, kw_only=True):
     """Between 0 and 1: relative to the most popular product."""
 
 
-async def serving_release_id(conn: Connection) -> str | None:
-    return await conn.fetchval("SELECT release_id FROM serving")
+async def in_service(conn: Connection) -> InService:
+    record = await conn.fetchrow("SELECT release_id, previous_release_id FROM serving")
+    return row_to(InService, record) or NONE_YET
 
 
 async def catalog_position(conn: Connection) -> CatalogPosition:

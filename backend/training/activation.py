@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from pathlib import Path
 
 from redis import RedisError
 
 from backend.cache import Redis
 from backend.db import Connection, Pool
 from backend.errors import Conflict, NotFound
-from backend.object_store import UnsafePath, object_path
+from backend.object_store import Depot, fetch_release
+from backend.releases import name_release
 from backend.tenancy import TenantId, tenant_connection, tenant_key
 from backend.training import queries
 from backend.training.jobs import remove_dataset
 from backend.training.schemas import Headline, Model, ModelList, Serving, TrainingOutcome
-from ml.release import Manifest, ReleaseRejected, verify_release
+from ml.release import Manifest, ReleaseRejected
+from ml.serving.release import load_release
+from storage.store import UnsafePath
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,10 @@ class ReleaseBroken(Conflict):
     code = "release_broken"
 
 
+class ReleaseRemoved(Conflict):
+    code = "release_removed"
+
+
 class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
 
@@ -32,7 +38,7 @@ class NothingToRollBackTo(Conflict):
 async def receive_outcome(
     pool: Pool,
     redis: Redis,
-    object_store: Path,
+    depot: Depot,
     tenant_id: TenantId,
     job_id: str,
     outcome: TrainingOutcome,
@@ -42,7 +48,9 @@ async def receive_outcome(
     Safe to run twice. A job that is over, or was given up, changes nothing any more.
     """
     switched = False
-    manifest = await asyncio.to_thread(sound_release, object_store, tenant_id, outcome)
+    manifest = await asyncio.to_thread(sound_release, depot, tenant_id, outcome)
+    if isinstance(manifest, Manifest) and outcome.serve:
+        await name_release(redis, tenant_id, manifest.release_id)
     async with tenant_connection(pool, tenant_id) as conn:
         if isinstance(manifest, str):
             await queries.finish_job(conn, job_id, "failed", manifest, None)
@@ -55,18 +63,19 @@ async def receive_outcome(
                 switched = True
     if switched:
         await announce(redis, tenant_id)
-    remove_dataset(object_store, tenant_id, job_id)
+    remove_dataset(depot, tenant_id, job_id)
 
 
-def sound_release(
-    object_store: Path, tenant_id: TenantId, outcome: TrainingOutcome
-) -> Manifest | str:
-    """The verified manifest, or why there is none."""
+def sound_release(depot: Depot, tenant_id: TenantId, outcome: TrainingOutcome) -> Manifest | str:
+    """The manifest of a release that an engine here could load, or why there is none.
+
+    Raises StoreUnavailable: nothing is known then, and it is worth another try.
+    """
     if outcome.failed is not None or outcome.release_id is None:
         return outcome.failed or "the trainer reported neither a release nor a reason"
     try:
-        folder = object_path(object_store, "releases", str(tenant_id), outcome.release_id)
-        manifest = verify_release(folder)
+        folder = fetch_release(depot, tenant_id, outcome.release_id)
+        manifest = load_release(folder).manifest
     except (ReleaseRejected, UnsafePath) as error:
         return f"the release was refused: {error}"
     if manifest.tenant_id != str(tenant_id):
@@ -103,25 +112,28 @@ def model(row: queries.ReleaseRow) -> Model:
 
 
 async def promote(
-    pool: Pool, redis: Redis, object_store: Path, tenant_id: TenantId, release_id: str
+    pool: Pool, redis: Redis, depot: Depot, tenant_id: TenantId, release_id: str
 ) -> Serving:
-    """Put a release in service. Safe to repeat. Raises NotFound, ReleaseBroken."""
+    """Put a release in service. Safe to repeat. Raises NotFound, ReleaseRemoved, ReleaseBroken."""
     async with tenant_connection(pool, tenant_id) as conn:
-        if not await queries.release_exists(conn, release_id):
-            raise NotFound(f"no release {release_id}")
-        await require_sound(object_store, tenant_id, release_id)
+        await require_kept(conn, release_id)
+    await require_sound(depot, tenant_id, release_id)
+    await name_release(redis, tenant_id, release_id)
+    async with tenant_connection(pool, tenant_id) as conn:
+        await queries.hold_releases(conn)
+        await require_kept(conn, release_id)
         pointer = await switch(conn, release_id)
     await announce(redis, tenant_id)
     return pointer
 
 
-async def roll_back(pool: Pool, redis: Redis, object_store: Path, tenant_id: TenantId) -> Serving:
+async def roll_back(pool: Pool, redis: Redis, depot: Depot, tenant_id: TenantId) -> Serving:
     """Return to the release before. Raises NothingToRollBackTo, ReleaseBroken."""
     async with tenant_connection(pool, tenant_id) as conn:
         now = await queries.serving(conn)
         if now is None or now.previous_release_id is None:
             raise NothingToRollBackTo("no release was in service before this one")
-        await require_sound(object_store, tenant_id, now.previous_release_id)
+        await require_sound(depot, tenant_id, now.previous_release_id)
         pointer = await switch(conn, now.previous_release_id)
     await announce(redis, tenant_id)
     return pointer
@@ -133,9 +145,17 @@ async def switch(conn: Connection, release_id: str) -> Serving:
     return pointer or Serving(release_id=release_id, previous_release_id=None)
 
 
-async def require_sound(object_store: Path, tenant_id: TenantId, release_id: str) -> None:
+async def require_kept(conn: Connection, release_id: str) -> None:
+    state = await queries.release_state(conn, release_id)
+    if state is None:
+        raise NotFound(f"no release {release_id}")
+    if state.is_removed:
+        raise ReleaseRemoved(f"the files of release {release_id} were removed; train again")
+
+
+async def require_sound(depot: Depot, tenant_id: TenantId, release_id: str) -> None:
     outcome = TrainingOutcome(release_id=release_id)
-    found = await asyncio.to_thread(sound_release, object_store, tenant_id, outcome)
+    found = await asyncio.to_thread(sound_release, depot, tenant_id, outcome)
     if isinstance(found, str):
         raise ReleaseBroken(found)
 

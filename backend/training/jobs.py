@@ -1,6 +1,7 @@
 """Training jobs: queue one, hand its data to a trainer, follow it."""
 
 import asyncio
+import logging
 import shutil
 from pathlib import Path
 from typing import Protocol
@@ -10,13 +11,16 @@ from ulid import ULID
 
 from backend.db import Pool
 from backend.errors import Conflict, NotFound, Unavailable
-from backend.object_store import object_path
+from backend.object_store import DATASETS, RELEASES, Depot, object_path
 from backend.queue import CPU_QUEUE, TRAIN_QUEUE
 from backend.tenancy import TenantId, tenant_connection
 from backend.training import queries
 from backend.training.export import export_dataset
 from backend.training.schemas import TrainingJob, TrainingJobList
 from ml.release import Objective
+from storage.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 LISTED = 50
 NOT_QUEUED = "The queue does not answer, so the training could not be started."
@@ -69,7 +73,7 @@ def send_start(queue: Queue, tenant_id: TenantId, job_id: str) -> None:
 
 
 async def start_training(
-    pool: Pool, queue: Queue, object_store: Path, tenant_id: TenantId, job_id: str
+    pool: Pool, queue: Queue, depot: Depot, tenant_id: TenantId, job_id: str
 ) -> None:
     """Export the tenant's data and hand the job to the trainers. Safe to run twice."""
     async with tenant_connection(pool, tenant_id) as conn:
@@ -77,9 +81,13 @@ async def start_training(
             return
         in_service = await queries.serving(conn)
         job = await queries.job(conn, job_id)
-    dataset = dataset_folder(object_store, tenant_id, job_id)
+    dataset = dataset_folder(depot, tenant_id, job_id)
     async with tenant_connection(pool, tenant_id) as conn:
         events = await export_dataset(conn, dataset)
+    if depot.remote is not None:
+        parts = (DATASETS, str(tenant_id), job_id)
+        await asyncio.to_thread(depot.remote.publish, dataset, *parts)
+        shutil.rmtree(dataset)
     async with tenant_connection(pool, tenant_id) as conn:
         if not await queries.await_trainer(conn, job_id, events):
             return
@@ -88,8 +96,8 @@ async def start_training(
         kwargs={
             "tenant_id": str(tenant_id),
             "job_id": job_id,
-            "dataset": str(dataset.resolve()),
-            "releases": str(object_path(object_store, "releases", str(tenant_id)).resolve()),
+            "dataset": depot.location(DATASETS, str(tenant_id), job_id),
+            "releases": depot.location(RELEASES, str(tenant_id)),
             "parent_release": in_service.release_id if in_service else None,
             "objective": job.objective if job else "auto",
         },
@@ -123,10 +131,17 @@ async def training_jobs(pool: Pool, tenant_id: TenantId) -> TrainingJobList:
         return TrainingJobList(jobs=await queries.jobs(conn, LISTED))
 
 
-def dataset_folder(object_store: Path, tenant_id: TenantId, job_id: str) -> Path:
-    return object_path(object_store, "datasets", str(tenant_id), job_id)
+def dataset_folder(depot: Depot, tenant_id: TenantId, job_id: str) -> Path:
+    """On this machine."""
+    return object_path(depot.folder, DATASETS, str(tenant_id), job_id)
 
 
-def remove_dataset(object_store: Path, tenant_id: TenantId, job_id: str) -> None:
+def remove_dataset(depot: Depot, tenant_id: TenantId, job_id: str) -> None:
     """Training sets are copies of personal data: none outlives its job. Safe to repeat."""
-    shutil.rmtree(dataset_folder(object_store, tenant_id, job_id), ignore_errors=True)
+    shutil.rmtree(dataset_folder(depot, tenant_id, job_id), ignore_errors=True)
+    if depot.remote is None:
+        return
+    try:
+        depot.remote.remove(DATASETS, str(tenant_id), job_id)
+    except StoreUnavailable as error:
+        logger.warning("the training set of %s is removed later: %s", job_id, error)

@@ -1,6 +1,6 @@
 """SQL of training jobs, releases and the serving pointer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -22,6 +22,11 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     objective: Objective
     metrics: Metrics
     serving: bool
+
+
+class ReleaseState(Struct, frozen=True, kw_only=True):
+    release_id: str
+    is_removed: bool
 
 
 class TrainingNeed(Struct, frozen=True, kw_only=True):
@@ -217,14 +222,72 @@ async def releases(conn: Connection, limit: int) -> list[ReleaseRow]:
     return rows_to(ReleaseRow, records)
 
 
-async def release_exists(conn: Connection, release_id: str) -> bool:
-    return await conn.fetchval(
-        "SELECT EXISTS (SELECT 1 FROM release WHERE release_id = $1)", release_id
+async def release_state(conn: Connection, release_id: str) -> ReleaseState | None:
+    record = await conn.fetchrow(
+        """
+        SELECT release_id, removed_at IS NOT NULL AS is_removed FROM release WHERE release_id = $1
+        """,
+        release_id,
     )
+    return row_to(ReleaseState, record)
+
+
+async def hold_releases(conn: Connection) -> None:
+    """Until the transaction ends, nobody else of this tenant promotes or removes a release."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id'), 0))"
+    )
+
+
+async def mark_removed(conn: Connection, kept: int, unreferenced: timedelta) -> None:
+    """Mark what is neither among the `kept` best nor was in service within `unreferenced`."""
+    await conn.execute(
+        """
+        WITH ranked AS (
+            SELECT release_id, here.is_in_service,
+                   row_number() OVER (
+                       ORDER BY here.is_in_service DESC, created_at DESC, release_id DESC
+                   ) AS place
+            FROM release r, LATERAL (
+                SELECT EXISTS (
+                    SELECT 1 FROM serving s
+                    WHERE r.release_id IN (s.release_id, s.previous_release_id)
+                ) AS is_in_service
+            ) AS here
+            WHERE removed_at IS NULL
+        )
+        UPDATE release SET removed_at = now() FROM ranked
+        WHERE ranked.release_id = release.release_id AND NOT is_in_service AND place > $1
+          AND greatest(created_at, left_service_at) < now() - $2::interval
+        """,
+        kept,
+        unreferenced,
+    )
+
+
+async def release_states(conn: Connection) -> list[ReleaseState]:
+    records = await conn.fetch(
+        "SELECT release_id, removed_at IS NOT NULL AS is_removed FROM release"
+    )
+    return rows_to(ReleaseState, records)
+
+
+async def unfinished_jobs(conn: Connection) -> list[str]:
+    records = await conn.fetch(
+        "SELECT job_id FROM training_job WHERE state IN ('queued', 'exporting', 'training')"
+    )
+    return [record["job_id"] for record in records]
 
 
 async def serve(conn: Connection, release_id: str) -> None:
     """Put a release in service and remember the one before; one in service stays as it is."""
+    await conn.execute(
+        """
+        UPDATE release SET left_service_at = now() FROM serving
+        WHERE release.release_id = serving.previous_release_id AND serving.release_id <> $1
+        """,
+        release_id,
+    )
     await conn.execute(
         """
         INSERT INTO serving (release_id) VALUES ($1)

@@ -9,6 +9,7 @@ from litestar.params import FromPath, JSONBody
 from backend.auth.caller import Caller, requires
 from backend.cache import Redis
 from backend.db import Pool
+from backend.object_store import open_depot
 from backend.settings import Settings
 from backend.training import activation, jobs
 from backend.training.schemas import (
@@ -71,8 +72,8 @@ async def promote(
     settings: NamedDependency[Settings],
 ) -> Serving:
     """Put a release in service, whatever the gate said."""
-    store = settings.object_store
-    return await activation.promote(pool, redis, store, caller.tenant_id, release_id)
+    depot = open_depot(settings)
+    return await activation.promote(pool, redis, depot, caller.tenant_id, release_id)
 
 
 @post("/rollback", guards=[requires("models")], status_code=200)
@@ -83,7 +84,7 @@ async def roll_back(
     settings: NamedDependency[Settings],
 ) -> Serving:
     """Return to the release that was in service before."""
-    return await activation.roll_back(pool, redis, settings.object_store, caller.tenant_id)
+    return await activation.roll_back(pool, redis, open_depot(settings), caller.tenant_id)
 
 
 router = Router(

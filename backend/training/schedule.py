@@ -2,7 +2,6 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 from redis import RedisError
@@ -10,6 +9,7 @@ from redis import RedisError
 from backend.auth.queries import tenants
 from backend.cache import Redis
 from backend.db import Pool
+from backend.object_store import Depot
 from backend.tenancy import TenantId, directory_connection, tenant_connection, tenant_key
 from backend.training import queries
 from backend.training.jobs import Queue, TrainingRunning, remove_dataset, request_training
@@ -45,7 +45,7 @@ async def schedule_trainings(
     pool: Pool,
     redis: Redis,
     queue: Queue,
-    object_store: Path,
+    depot: Depot,
     most_at_a_time: int = MOST_AT_A_TIME,
 ) -> list[TenantId]:
     """Give up lost jobs, then queue the tenants that need it; gives those queued."""
@@ -54,7 +54,7 @@ async def schedule_trainings(
     running = 0
     due: list[Due] = []
     for tenant_id in everyone:
-        await give_up_lost(pool, object_store, tenant_id)
+        await give_up_lost(pool, depot, tenant_id)
         async with tenant_connection(pool, tenant_id) as conn:
             if await queries.is_training(conn):
                 running += 1
@@ -78,7 +78,7 @@ def fairest(due: list[Due], places: int) -> list[Due]:
     return sorted(due)[: max(0, places)]
 
 
-async def give_up_lost(pool: Pool, object_store: Path, tenant_id: TenantId) -> None:
+async def give_up_lost(pool: Pool, depot: Depot, tenant_id: TenantId) -> None:
     async with tenant_connection(pool, tenant_id) as conn:
         lost = await queries.lost_jobs(conn, SILENT_S, WAITING_S)
         for job in lost:
@@ -86,7 +86,7 @@ async def give_up_lost(pool: Pool, object_store: Path, tenant_id: TenantId) -> N
             await queries.finish_job(conn, job.job_id, "failed", reason, None)
     for job in lost:
         logger.warning("training job %s was given up", job.job_id)
-        remove_dataset(object_store, tenant_id, job.job_id)
+        remove_dataset(depot, tenant_id, job.job_id)
 
 
 async def training_need(pool: Pool, redis: Redis, tenant_id: TenantId) -> TrainingNeed | None:

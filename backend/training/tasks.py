@@ -7,33 +7,38 @@ import msgspec
 from celery import Celery
 
 from backend.db import UNREACHABLE
+from backend.object_store import open_depot
 from backend.queue import PRECOMPUTE
 from backend.runtime import run
 from backend.settings import Settings
 from backend.tenancy import TenantId
 from backend.training.activation import receive_outcome
+from backend.training.collect import collect_garbage
 from backend.training.jobs import note_progress, start_training
 from backend.training.schedule import schedule_trainings
 from backend.training.schemas import TrainingOutcome
+from storage.store import StoreUnavailable
 
 SCHEDULE_EVERY_S = 60.0
+COLLECT_EVERY_S = 3600.0
+TRY_AGAIN = (*UNREACHABLE, StoreUnavailable)
 RETRIES = 20
 """With a back-off of at most 10 minutes: PostgreSQL may be away for hours."""
 
 
 def add_tasks(app: Celery, settings: Settings) -> None:
     """Every task may run twice; a lost worker's task runs again."""
-    store = settings.object_store
+    depot = open_depot(settings)
 
     @app.task(
         name="training.start",
         shared=False,
-        autoretry_for=UNREACHABLE,
+        autoretry_for=TRY_AGAIN,
         retry_backoff=True,
         max_retries=RETRIES,
     )
     def start(tenant_id: str, job_id: str) -> None:
-        run(settings, lambda on: start_training(on.pool, app, store, tenant(tenant_id), job_id))
+        run(settings, lambda on: start_training(on.pool, app, depot, tenant(tenant_id), job_id))
 
     @app.task(name="training.progress", shared=False)
     def progress(
@@ -45,19 +50,24 @@ def add_tasks(app: Celery, settings: Settings) -> None:
     @app.task(
         name="training.receive",
         shared=False,
-        autoretry_for=UNREACHABLE,
+        autoretry_for=TRY_AGAIN,
         retry_backoff=True,
         max_retries=RETRIES,
     )
     def receive(tenant_id: str, job_id: str, outcome: dict[str, Any]) -> None:
         told, shop = msgspec.convert(outcome, TrainingOutcome), tenant(tenant_id)
-        run(settings, lambda on: receive_outcome(on.pool, on.redis, store, shop, job_id, told))
+        run(settings, lambda on: receive_outcome(on.pool, on.redis, depot, shop, job_id, told))
         app.send_task(PRECOMPUTE, [tenant_id])
 
     @app.task(name="training.schedule", shared=False, expires=SCHEDULE_EVERY_S)
     def schedule() -> None:
-        run(settings, lambda on: schedule_trainings(on.pool, on.redis, app, store))
+        run(settings, lambda on: schedule_trainings(on.pool, on.redis, app, depot))
 
+    @app.task(name="training.collect", shared=False, expires=COLLECT_EVERY_S)
+    def collect() -> None:
+        run(settings, lambda on: collect_garbage(on.pool, depot))
+
+    app.add_periodic_task(COLLECT_EVERY_S, collect.s(), name="training.collect")
     app.add_periodic_task(SCHEDULE_EVERY_S, schedule.s(), name="training.schedule")
 
 

@@ -19,6 +19,10 @@ class ReleaseUnusable(Exception):
     """The release cannot be had; the cause says why."""
 
 
+class NotYet(Exception):
+    """The release is on its way here: it may be asked for again at once."""
+
+
 class Sized(Protocol):
     @property
     def nbytes(self) -> int: ...
@@ -95,7 +99,8 @@ class Shelf(Generic[Value]):
         except Exception as error:
             why = f"release {key[1]} cannot be loaded: {error}"
             with self._lock:
-                self._broken[key] = (self._clock() + RETRY_BROKEN_AFTER_S, why)
+                if not isinstance(error, NotYet):
+                    self._broken[key] = (self._clock() + RETRY_BROKEN_AFTER_S, why)
                 del self._reading[key]
             raise ReleaseUnusable(why) from error
         with self._lock:

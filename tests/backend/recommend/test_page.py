@@ -127,13 +127,13 @@ async def test_a_page_reads_shop_and_shopper_once(
         monkeypatch.setattr(owner, name, counted)
 
     count(recommender.signals, "read")
-    count(recommender.pointers, "release_id")
+    count(recommender.pointers, "in_service")
     count(recommender.catalogs, "current")
     count(pipeline, "read_shopper")
 
     await fills(shop, *[{"placement": "for-you", "limit": 1}] * 12, customer_id="ann")
 
-    assert sorted(reads) == ["current", "read", "read_shopper", "release_id"]
+    assert sorted(reads) == ["current", "in_service", "read", "read_shopper"]
 
 
 @pytest.mark.parametrize(

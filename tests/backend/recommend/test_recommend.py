@@ -9,7 +9,6 @@ import pytest
 from backend.cache import Redis
 from backend.catalog.revision import announce_change
 from backend.db import Pool
-from backend.settings import Settings
 from backend.tenancy import tenant_connection
 from ml.serving.engine import recommend
 from ml.serving.release import load_release
@@ -255,12 +254,25 @@ async def test_a_storefront_key_may_ask_and_nobody_without_one(
     assert (await anyone.post("/v1/recommendations", json=body)).status_code == 401
 
 
-@pytest.mark.usefixtures("release")
-async def test_a_broken_release_degrades_to_what_is_popular(
-    shop: Shop, settings: Settings, serve_release: Serve
+async def test_a_broken_release_leaves_the_one_before_in_service(
+    shop: Shop, serve_release: Serve
 ) -> None:
-    folder = await serve_release(shop)
-    (folder / "items.msgpack").write_bytes(b"not this")
+    await sells_everything(shop)
+    before, broken = await serve_release(shop), await serve_release(shop)
+    (broken / "items.msgpack").write_bytes(b"not this")
+
+    answer = await asks(shop, limit=5)
+
+    assert (answer["release_id"], answer["degraded"]) == (before.name, True)
+    assert len(answer["items"]) == 5
+
+
+async def test_without_a_sound_release_it_degrades_to_what_is_popular(
+    shop: Shop, serve_release: Serve
+) -> None:
+    await sells_everything(shop)
+    for folder in (await serve_release(shop), await serve_release(shop)):
+        (folder / "items.msgpack").write_bytes(b"not this")
 
     answer = await asks(shop, limit=5)
 

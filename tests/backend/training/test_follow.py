@@ -6,6 +6,7 @@ from rich.console import Console
 
 from backend.cache import Redis
 from backend.db import Pool
+from backend.object_store import open_depot
 from backend.settings import Settings
 from backend.training.activation import receive_outcome
 from backend.training.follow import follow, outcome
@@ -19,7 +20,7 @@ async def ended(
     pool: Pool, redis: Redis, queue: FakeQueue, settings: Settings, shop: Shop, failed: str | None
 ) -> tuple[str, str]:
     """What the terminal showed of a training, and the last sentence."""
-    store, tenant_id = settings.object_store, shop.tenant_id
+    store, tenant_id = open_depot(settings), shop.tenant_id
     job_id = (await request_training(pool, queue, tenant_id, "test")).job_id
     await start_training(pool, queue, store, tenant_id, job_id)
     await note_progress(pool, tenant_id, job_id, "ranker", 0.5, {"auc": 0.71234})

@@ -9,6 +9,7 @@ from msgspec import convert
 
 from backend.cache import Redis
 from backend.db import Pool
+from backend.object_store import open_depot
 from backend.settings import Settings
 from backend.tenancy import tenant_connection
 from backend.training.activation import receive_outcome
@@ -26,7 +27,7 @@ async def queued(pool: Pool, queue: FakeQueue, shop: Shop) -> str:
 
 async def started(pool: Pool, queue: FakeQueue, settings: Settings, shop: Shop) -> str:
     job_id = await queued(pool, queue, shop)
-    await start_training(pool, queue, settings.object_store, shop.tenant_id, job_id)
+    await start_training(pool, queue, open_depot(settings), shop.tenant_id, job_id)
     return job_id
 
 
@@ -38,7 +39,7 @@ async def receive(
     pool: Pool, redis: Redis, settings: Settings, shop: Shop, job_id: str, **outcome: object
 ) -> None:
     told = convert(outcome, TrainingOutcome)
-    await receive_outcome(pool, redis, settings.object_store, shop.tenant_id, job_id, told)
+    await receive_outcome(pool, redis, open_depot(settings), shop.tenant_id, job_id, told)
 
 
 async def serving(shop: Shop) -> list[str]:
@@ -102,7 +103,7 @@ async def test_what_a_shop_wants_more_of_reaches_the_trainer_and_is_kept_for_lat
     shop: Shop, other_shop: Shop, pool: Pool, redis: Redis, queue: FakeQueue, settings: Settings
 ) -> None:
     first = (await shop.post("/v1/models/train", {"objective": "net-revenue"})).json()
-    await start_training(pool, queue, settings.object_store, shop.tenant_id, first["job_id"])
+    await start_training(pool, queue, open_depot(settings), shop.tenant_id, first["job_id"])
     await receive(pool, redis, settings, shop, first["job_id"], failed="no")
     second = (await shop.post("/v1/models/train", None)).json()
     theirs = (await other_shop.post("/v1/models/train", None)).json()
@@ -135,7 +136,7 @@ async def test_starting_twice_sends_one_job(
     shop: Shop, pool: Pool, queue: FakeQueue, settings: Settings
 ) -> None:
     job_id = await started(pool, queue, settings, shop)
-    await start_training(pool, queue, settings.object_store, shop.tenant_id, job_id)
+    await start_training(pool, queue, open_depot(settings), shop.tenant_id, job_id)
 
     assert [sent.name for sent in queue.sent] == ["training.start", "ml.train"]
 
@@ -165,7 +166,7 @@ async def test_a_finished_release_serves_and_its_data_is_removed(
     assert (model["release_id"], model["serving"], model["passed"]) == (job_id, True, True)
     assert model["verdict"] == "Own models serve: made by hand."
     assert (await job(shop, job_id))["state"] == "succeeded"
-    assert not dataset_folder(settings.object_store, shop.tenant_id, job_id).exists()
+    assert not dataset_folder(open_depot(settings), shop.tenant_id, job_id).exists()
 
 
 async def test_an_answer_that_comes_twice_counts_once(
@@ -297,7 +298,7 @@ async def test_a_lost_job_fails_with_a_reason_and_is_tried_once_more(
     async with tenant_connection(pool, shop.tenant_id) as conn:
         await conn.execute(f"UPDATE training_job SET {column} = now() - interval '3 hours'")
 
-    queued_for = await schedule_trainings(pool, redis, queue, settings.object_store, 1_000_000)
+    queued_for = await schedule_trainings(pool, redis, queue, open_depot(settings), 1_000_000)
 
     assert (await job(shop, job_id))["reason"] == reason
     assert shop.tenant_id in queued_for

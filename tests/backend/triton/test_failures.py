@@ -5,6 +5,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,7 +96,11 @@ def test_without_the_clients_library_the_start_is_refused_in_words(
     monkeypatch.setitem(sys.modules, "tritonclient.grpc.aio", None)
 
     with pytest.raises(MissingSetting, match=r"aisle\[triton\]"):
-        open_inference(structs.replace(settings, aisle_inference="triton"))
+        open_inference(structs.replace(settings, aisle_inference="triton"), nowhere)
+
+
+def nowhere(tenant_id: str, release_id: str) -> Path:
+    raise FileNotFoundError(tenant_id, release_id)
 
 
 async def has(answers: list[dict[str, Any]], count: int) -> bool:

@@ -1,0 +1,1 @@
+"""Immutable folders, kept on a disk or in S3; knows neither `backend` nor `ml`."""

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Calls of this process at the server; its own queue has no end."""
-PART_FOR_LOADING = 1 / 3
+PART_FOR_LOADING = 1 / 2
 """Of the deadline: how long a release that is not in the server's memory may take."""
 TELL_AFTER_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 SURE_AFTER = 2

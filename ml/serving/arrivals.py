@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from ml.serving.neighbours import Neighbours
-from ml.serving.newcomers import LENDERS, dots, rows_of
+from ml.serving.newcomers import LENDERS, rows_of
 from ml.serving.product_text import ProductText
 from ml.serving.release import LoadedRelease
 from ml.serving.sparse_rows import SparseRows
@@ -81,6 +81,15 @@ def _extend(
     )
 
 
+def _by_term(words: SparseRows, at_least: int) -> SparseRows:
+    """The same matrix by columns: (terms, products), `at_least` so many terms."""
+    order = np.argsort(words.column, kind="stable")
+    product = np.repeat(np.arange(len(words.starts) - 1, dtype=np.int32), np.diff(words.starts))
+    spoken = np.bincount(words.column, minlength=at_least)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(spoken)])
+    return SparseRows(starts, product[order], words.weight[order])
+
+
 def _padded(values: NDArray, more: int, filling: float = 0) -> NDArray:
     """Along the first axis."""
     added = np.full((more, *values.shape[1:]), filling, values.dtype)
@@ -91,14 +100,17 @@ def _alike(content: Neighbours, words: SparseRows, read: SparseRows, n_known: in
     """Neighbours of the known products, then those of the arrivals among the known ones."""
     width = content.item.shape[1]
     most = min(width, max(LENDERS, 1), n_known)
-    n_terms = int(max(words.column.max(initial=-1), read.column.max(initial=-1))) + 1
+    speaking = _by_term(words, int(read.column.max(initial=-1)) + 1)
     item = np.zeros((len(read.starts) - 1, width), content.item.dtype)
     weight = np.zeros(item.shape, np.float32)
     for row in range(len(item)):
         mine = rows_of(read, np.array([row]))
-        spoken = np.bincount(mine.column, mine.weight, n_terms).astype(np.float32)
-        likeness = dots(words, spoken)
-        nearest = np.argsort(-likeness, kind="stable")[:most]
+        theirs = rows_of(speaking, mine.column.astype(np.int64))
+        spoken = np.repeat(mine.weight, np.diff(theirs.starts))
+        likeness = np.bincount(theirs.column, theirs.weight * spoken, n_known).astype(np.float32)
+        # Those that share a term, and enough others: who shares none comes in their own order.
+        likely = np.union1d(np.flatnonzero(likeness), np.arange(most))
+        nearest = likely[np.argsort(-likeness[likely], kind="stable")[:most]]
         item[row, :most], weight[row, :most] = nearest, np.maximum(likeness[nearest], 0)
     return Neighbours(
         np.concatenate([content.item, item]), np.concatenate([content.weight, weight])

@@ -5,6 +5,7 @@ are, the environment says: AISLE_RELEASES, and AISLE_RELEASES_MB for how much ma
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ml.serving.request import EngineRequest
 from ml.serving.responder import Responder
 
 DEFAULT_CAPACITY_MB = 1024
+SWITCH_S = 0.0005
+"""Each array operation of an answer lets a release that is loaded behind it run so long at most."""
 
 
 class Model:
@@ -24,6 +27,7 @@ class Model:
     serves: Callable[[EngineRequest], bool] = staticmethod(lambda _request: True)
 
     def initialize(self, _arguments: dict[str, str]) -> None:
+        sys.setswitchinterval(SWITCH_S)
         capacity_mb = int(os.environ.get("AISLE_RELEASES_MB", DEFAULT_CAPACITY_MB))
         self._responder = Responder(
             Path(os.environ["AISLE_RELEASES"]), self.serves, capacity_mb * 1024 * 1024

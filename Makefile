@@ -2,7 +2,7 @@
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check eval bench content-encoder clean
+.PHONY: help setup demo up triton test test-triton check eval bench content-encoder clean
 
 help: ## Explain the targets
 	@echo "Aisle: every shop's own recommender"
@@ -24,8 +24,14 @@ demo: setup ## Start Aisle with a shop in it: data, trained models, a storefront
 up: setup ## Start Aisle on this machine, without the demo's shop
 	@$(python) -m infra.local up
 
+triton: setup ## Start a real Triton server of this machine's releases, for `make up` elsewhere
+	@$(python) -m infra.local triton
+
 test: setup ## Run the tests against real PostgreSQL and Redis
 	@$(python) -m pytest
+
+test-triton: setup ## Run the tests of recommendations with Triton behind the API
+	@AISLE_INFERENCE=triton $(python) -m pytest tests/backend/recommend tests/backend/triton
 
 check: .venv/set-up ## Formatting, types, import directions, lengths: what must hold before a commit
 	.venv/bin/ruff check

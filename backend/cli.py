@@ -24,6 +24,7 @@ from backend.training.follow import follow, outcome
 from backend.training.jobs import request_training
 from backend.training.schemas import TrainingJob
 from ml.release import Objective
+from ml.serving.triton_alive import is_alive
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ORIGIN = re.compile(r"https?://[^/\s]+")
@@ -159,6 +160,21 @@ def train(slug: str, objective: Objective | None, is_followed: bool) -> None:
         raise SystemExit(1)
     if not is_followed:
         click.echo(f"Training {job.job_id} is queued.")
+
+
+@main.command("triton-alive")
+def triton_alive() -> None:
+    """Exit with 0 if the Triton server of AISLE_TRITON_URL answers: an inference is tried."""
+    try:
+        url = read_settings().aisle_triton_url
+        alive = is_alive(url)
+    except MissingSetting as error:
+        raise click.ClickException(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error}: pip install 'aisle[triton]'") from error
+    if not alive:
+        raise click.ClickException(f"Triton at {url} does not answer")
+    click.echo(f"Triton at {url} answers.")
 
 
 @main.command(

@@ -1,102 +1,115 @@
-"""The engine inside this process: loaded releases of many tenants, answered by a few threads."""
+"""Where answers of a release come from: the engine in this process, or a Triton server."""
 
 import asyncio
-import contextlib
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
+from ml.serving.arrivals import Arrivals
 from ml.serving.engine import recommend
-from ml.serving.release import LoadedRelease, load_release
+from ml.serving.release import LoadedRelease
+from ml.serving.release_shelf import ReleaseShelf, Shelved
 from ml.serving.request import EngineAnswer, EngineRequest
+from ml.serving.shelf import CAPACITY_BYTES, ReleaseUnusable
 
-CAPACITY_BYTES = 1024 * 1024 * 1024
+__all__ = [
+    "EmbeddedBackend",
+    "Inference",
+    "InferenceUnavailable",
+    "Listed",
+    "LiveProducts",
+    "Locate",
+    "ReleaseUnusable",
+]
+
 THREADS = 2
-RETRY_BROKEN_AFTER_S = 5.0
-
-ReleaseKey = tuple[UUID, str]
 
 
-class ReleaseUnusable(Exception):
-    """The release cannot be loaded from the object store; the cause says why."""
+class InferenceUnavailable(Exception):
+    """Whoever should answer does not, or answers nonsense."""
+
+
+class Listed(Protocol):
+    """A release as it can be asked now."""
+
+    @property
+    def release_id(self) -> str: ...
+
+    @property
+    def product_ids(self) -> list[str]:
+        """In the order of `EngineRequest.blocked`; products that arrived since come last."""
+        ...
+
+    @property
+    def index(self) -> dict[str, int]:
+        """Product → its place in `product_ids`."""
+        ...
+
+
+class LiveProducts(Protocol):
+    """What a shop sells now."""
+
+    def arrivals(self, release: Listed) -> Arrivals:
+        """Products that the release, as it was made, does not know."""
+        ...
+
+
+class Locate(Protocol):
+    """Gives the folder of a tenant's release."""
+
+    def __call__(self, tenant_id: str, release_id: str, /) -> Path: ...
+
+
+class Inference(Protocol):
+    """One engine behind either; tests/backend/recommend/test_inference.py holds both to it."""
+
+    async def release(self, tenant_id: UUID, release_id: str, live: LiveProducts) -> Listed:
+        """The release, widened by what is live and newer as far as that is done by now.
+
+        Raises ReleaseUnusable.
+        """
+        ...
+
+    async def recommend(self, release: Listed, request: EngineRequest) -> EngineAnswer:
+        """Ask a release that `release` gave.
+
+        Raises UnknownProduct, ReleaseUnusable, InferenceUnavailable.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class EmbeddedBackend:
-    """Keeps recently used releases in memory, at most `capacity_bytes` of them or one.
-
-    A request holds on to the release it was given, so an eviction or a swap never disturbs it.
-    """
+    """The engine inside this process: loaded releases of many tenants, and a few threads."""
 
     def __init__(
-        self,
-        locate: Callable[[UUID, str], Path],
-        capacity_bytes: int = CAPACITY_BYTES,
-        threads: int = THREADS,
+        self, locate: Locate, capacity_bytes: int = CAPACITY_BYTES, threads: int = THREADS
     ) -> None:
-        """`locate` gives the folder of a tenant's release."""
-        self._locate = locate
-        self._capacity_bytes = capacity_bytes
-        self._loaded: OrderedDict[ReleaseKey, LoadedRelease] = OrderedDict()
-        self._loading: dict[ReleaseKey, asyncio.Task[LoadedRelease]] = {}
-        self._broken: dict[ReleaseKey, tuple[float, ReleaseUnusable]] = {}
+        self._shelf = ReleaseShelf(locate, capacity_bytes)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="engine")
 
-    async def release(self, tenant_id: UUID, release_id: str) -> LoadedRelease:
-        """The release, loaded at most once however many ask. Raises ReleaseUnusable.
+    async def release(self, tenant_id: UUID, release_id: str, live: LiveProducts) -> LoadedRelease:
+        """A caller that gives up leaves the load to the others who wait for it."""
+        key = (str(tenant_id), release_id)
+        shelved = self._shelf.held(key)
+        if shelved is None:
+            shelved = await self._loaded(key)
+        arrivals = live.arrivals(shelved.own)
+        if arrivals.token != shelved.arrivals:
+            self._shelf.widen(key, arrivals)
+        return shelved.wider
 
-        One that failed to load is not tried again for RETRY_BROKEN_AFTER_S.
-        """
-        key = (tenant_id, release_id)
-        loaded = self._loaded.get(key)
-        if loaded is not None:
-            self._loaded.move_to_end(key)
-            return loaded
-        self._refuse_broken(key)
-        task = self._loading.get(key)
-        if task is None:
-            task = self._loading[key] = asyncio.create_task(self._load(key))
-        # One caller giving up must not cancel the load the others wait for.
-        return await asyncio.shield(task)
-
-    async def recommend(self, release: LoadedRelease, request: EngineRequest) -> EngineAnswer:
+    async def recommend(self, release: Listed, request: EngineRequest) -> EngineAnswer:
+        if not isinstance(release, LoadedRelease):
+            raise TypeError("the release was given by another backend")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, recommend, release, request)
 
     async def close(self) -> None:
-        for task in list(self._loading.values()):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ReleaseUnusable):
-                await task
+        await asyncio.to_thread(self._shelf.close)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def _load(self, key: ReleaseKey) -> LoadedRelease:
-        try:
-            # Not in the engine's threads: a cold tenant must not delay the others' answers.
-            loaded = await asyncio.to_thread(load_release, self._locate(*key))
-        except Exception as error:
-            unusable = ReleaseUnusable(f"release {key[1]} cannot be loaded: {error}")
-            self._broken[key] = (time.monotonic() + RETRY_BROKEN_AFTER_S, unusable)
-            raise unusable from error
-        finally:
-            del self._loading[key]
-        self._keep(key, loaded)
-        return loaded
-
-    def _keep(self, key: ReleaseKey, loaded: LoadedRelease) -> None:
-        self._broken.pop(key, None)
-        self._loaded[key] = loaded
-        held = sum(release.nbytes for release in self._loaded.values())
-        while held > self._capacity_bytes and len(self._loaded) > 1:
-            _, evicted = self._loaded.popitem(last=False)
-            held -= evicted.nbytes
-
-    def _refuse_broken(self, key: ReleaseKey) -> None:
-        until, error = self._broken.get(key, (0.0, None))
-        if error is None:
-            return
-        if time.monotonic() < until:
-            raise ReleaseUnusable(str(error))
-        del self._broken[key]
+    async def _loaded(self, key: tuple[str, str]) -> Shelved:
+        return await asyncio.shield(asyncio.wrap_future(self._shelf.load(key)))

@@ -4,6 +4,8 @@ from celery import Celery
 
 CPU_QUEUE = "default"
 TRAIN_QUEUE = "train"
+PRECOMPUTE = "recommend.precompute"
+"""Task of one tenant, sent where a release comes into service."""
 LONGEST_JOB_S = 4 * 3600
 
 

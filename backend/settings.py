@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Requests per second and key; twice as many may come at once."""
     aisle_rate_events: int = 2000
     aisle_rate_other: int = 100
+    aisle_inference: Literal["embedded", "triton"] = "embedded"
+    """Whether the engine answers inside the web process or on a Triton server."""
+    aisle_triton_url: str = "127.0.0.1:8001"
+    """host:port of its gRPC."""
+    aisle_triton_deadline_ms: int = 150
+    """After which a lower rung answers."""
     aisle_demo_key: str | None = None
     """Secret key the /shop page uses; the page is absent without it."""
 

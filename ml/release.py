@@ -17,7 +17,7 @@ Objective = Literal["auto", "click", "order", "net-revenue"]
 """What a shop wants more of; auto is the strongest kind of event there is enough of."""
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
-ENGINE_VERSION = 4
+ENGINE_VERSION = 5
 LARGEST_FILE_BYTES = 1 << 30
 LARGEST_MANIFEST_BYTES = 1 << 20
 FILES = frozenset(
@@ -27,7 +27,12 @@ FILES = frozenset(
         "item_features.npy",
         "item_vectors.npy",
         "items.msgpack",
-        "neighbours.npz",
+        "co_purchase_items.npy",
+        "co_purchase_weights.npy",
+        "content_items.npy",
+        "content_weights.npy",
+        "ease_items.npy",
+        "ease_weights.npy",
         "popularity.msgpack",
         "query_tower.onnx",
         "ranker.onnx",
@@ -259,6 +264,21 @@ def verify_release(folder: Path) -> Manifest:
         if _sha256(path) != entry.sha256:
             raise ReleaseRejected(f"{name} differs from its hash in the manifest")
     return manifest
+
+
+def read_verified(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """One file, checked against the manifest. Raises ReleaseRejected."""
+    entry = manifest.files.get(name)
+    if entry is None or name not in FILES or folder.name != manifest.release_id:
+        raise ReleaseRejected(f"{MANIFEST}: names no {name} of this release")
+    try:
+        size = _require_plain_file(folder / name, LARGEST_FILE_BYTES)
+        content = (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise ReleaseRejected(f"{name} is missing") from error
+    if size != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ReleaseRejected(f"{name} differs from the manifest")
+    return content
 
 
 def _require_plain_file(path: Path, largest: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ from backend.db import Pool
 from backend.migrate import migrate
 from backend.settings import Settings
 from backend.tenancy import TenantId, directory_connection
-from infra.local.services import Services, start_services
+from infra.local.services import Services, ServiceUnavailable, start_services
+from infra.local.triton_server import LocalTriton
 
 BASE_URL = "http://aisle.test"
 
@@ -70,14 +72,42 @@ def login_url(services: Services, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def settings(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Of an installation whose database is up to date."""
+def installation_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="session")
+def triton(installation_dir: Path) -> Iterator[LocalTriton]:
+    """A real server of the releases that the tests put into service."""
+    server = LocalTriton(installation_dir / "servers", installation_dir / "objects" / "releases")
+    try:
+        server.start()
+    except ServiceUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.kill()
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+async def settings(
+    services: Services, installation_dir: Path, request: pytest.FixtureRequest
+) -> Settings:
+    """Of an installation whose database is up to date.
+
+    AISLE_INFERENCE=triton runs the tests against an installation that asks Triton.
+    """
+    asks_triton = os.environ.get("AISLE_INFERENCE") == "triton"
+    url = request.getfixturevalue("triton").url if asks_triton else "127.0.0.1:1"
     chosen = Settings(
         database_url=services.database_url,
         app_database_url=login_url(services, "aisle_test_app"),
         drain_database_url=login_url(services, "aisle_test_drain"),
         redis_url=services.redis_url,
-        aisle_state_dir=Path(tmp_path_factory.mktemp("state")),
+        aisle_state_dir=installation_dir,
+        aisle_inference="triton" if asks_triton else "embedded",
+        aisle_triton_url=url,
+        aisle_triton_deadline_ms=10_000,
         aisle_pool_size=16,
     )
     await migrate(chosen)

@@ -1,6 +1,5 @@
 """Take a request's events: judge each, keep the good ones safe, answer for all."""
 
-from collections import Counter
 from datetime import UTC, datetime
 
 from backend.events.intake import Intake
@@ -16,10 +15,10 @@ async def accept(intake: Intake, tenant_id: TenantId, body: bytes, form: Form) -
     judgement = judge(body, form, now)
     if judgement.rows:
         await intake.take(EventBatch(tenant_id=tenant_id, received_at=now, rows=judgement.rows))
-    tally = Counter(result.status for result in judgement.results)
+    statuses = [result.status for result in judgement.results]
     return EventsAnswer(
-        accepted=tally["accepted"],
-        duplicates=tally["duplicate"],
-        rejected=tally["rejected"],
+        accepted=len(judgement.rows),
+        duplicates=statuses.count("duplicate"),
+        rejected=statuses.count("rejected"),
         results=judgement.results,
     )

@@ -47,13 +47,14 @@ class ShopperHistory(Struct, frozen=True, kw_only=True):
 
 
 class Lately(Struct, frozen=True, array_like=True, gc=False):
-    """Member of a shopper's sorted set; the score is the time. Without it, so that an event sent
-    again with another time stays one."""
+    """One entry of what a shopper did."""
 
     event_id: str
     type: str
     product_id: str
     quantity: int | None
+    at_s: float
+    """Unix seconds."""
 
 
 class Tally(Struct, frozen=True, array_like=True):
@@ -71,7 +72,7 @@ class StoredHistory(Struct, frozen=True, array_like=True):
 
     revision: bytes | None
     """Another revision of the shop's events makes it stale."""
-    recent: list[tuple[Lately, float]]
+    recent: list[Lately]
     tallies: dict[str, Tally]
     counted: bytes
     """Digests of the ids of the purchases and refunds in `tallies`, one after the other."""
@@ -84,7 +85,7 @@ def summarise(
 ) -> StoredHistory:
     """`events` holds the newest interactions and all purchases and refunds, newest first."""
     interactions = [
-        (Lately(e.event_id, e.type, e.product_id, e.quantity), e.occurred_at_s)
+        Lately(e.event_id, e.type, e.product_id, e.quantity, e.occurred_at_s)
         for e in events[:LONGEST_RECENT]
     ]
     tallies: dict[str, Tally] = {}
@@ -104,28 +105,31 @@ def summarise(
 
 
 def merge(
-    stored: list[StoredHistory], lately: list[tuple[Lately, float]], *, is_complete: bool
+    stored: list[StoredHistory], lately: list[Lately], *, is_complete: bool
 ) -> ShopperHistory:
-    """Each event id once, as PostgreSQL has it where both have it."""
-    interactions = {event.event_id: (event, at_s) for event, at_s in lately}
+    """Each event id once, as PostgreSQL has it where both have it.
+
+    lately: as it was sent; of an event sent again with another time the first counts.
+    """
+    interactions = {event.event_id: event for event in reversed(lately)}
+    trades = [event for event in interactions.values() if event.type in TRADE]
     tallies: dict[str, Tally] = {}
     for history in stored:
-        interactions |= {event.event_id: (event, at_s) for event, at_s in history.recent}
+        interactions |= {event.event_id: event for event in history.recent}
         for product_id, tally in history.tallies.items():
             _add(tallies, product_id, tally)
-    trades = {e.event_id: (e, at_s) for e, at_s in lately if e.type in TRADE}
     counted = _digests(stored) if trades else frozenset[bytes]()
-    for event, at_s in trades.values():
+    for event in trades:
         if _digest(event.event_id) not in counted:
-            _count(tallies, event.product_id, event.type, at_s)
+            _count(tallies, event.product_id, event.type, event.at_s)
     # inside a moment by id, whichever store it came from: training sees the same order
-    newest = sorted(interactions.values(), key=lambda pair: (-pair[1], pair[0].event_id))
+    newest = sorted(interactions.values(), key=lambda event: (-event.at_s, event.event_id))
     return ShopperHistory(
         recent=[
             Interaction(
-                product_id=e.product_id, type=e.type, occurred_at_s=at_s, quantity=e.quantity
+                product_id=e.product_id, type=e.type, occurred_at_s=e.at_s, quantity=e.quantity
             )
-            for e, at_s in newest[:LONGEST_RECENT]
+            for e in newest[:LONGEST_RECENT]
         ],
         bought=_bought(tallies),
         country=next((history.country for history in stored if history.country), None),

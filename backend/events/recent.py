@@ -23,11 +23,12 @@ from backend.tenancy import TenantId, tenant_connection, tenant_key, tenant_keys
 
 logger = logging.getLogger(__name__)
 
-LATELY_OF = "lately"
-MARK = "mark"
-MARK_S = 60
-"""Longer than anybody remembers an answer that rests on the shopper as marked."""
+LATELY_OF = "did"
+TOLD_S = 60
+"""Longer than anybody remembers an answer that rests on what was told before."""
 MOST_LATELY = 200
+TRIMMED_EVERY = 50
+"""So many entries more than MOST_LATELY a shopper's list may have for a while."""
 LATELY_S = 7 * 24 * 3600
 STORED_S = 3600
 REDIS_PATIENCE_S = 0.25
@@ -39,7 +40,8 @@ class Warm(Struct, frozen=True, kw_only=True):
 
     revision: bytes | None
     stored: list[StoredHistory | None]
-    lately: list[tuple[Lately, float]]
+    lately: list[Lately]
+    """In the order of arrival."""
 
 
 LATELY = msgspec.json.Decoder(Lately)
@@ -49,16 +51,17 @@ ENCODER = msgspec.msgpack.Encoder()
 
 
 def lately_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
+    """A list; its last entry is another one after every event of the shopper."""
     return tenant_key(tenant_id, LATELY_OF, whose, shopper_id)
 
 
 def history_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
-    return tenant_key(tenant_id, "history", whose, shopper_id)
+    return tenant_key(tenant_id, "past", whose, shopper_id)
 
 
-def mark_key(tenant_id: TenantId, whose: Whose, shopper_id: str) -> str:
-    """Holds something else after every change of what is known about the shopper."""
-    return tenant_key(tenant_id, LATELY_OF, whose, shopper_id, MARK)
+def told_key(tenant_id: TenantId, customer_id: str) -> str:
+    """Holds something else after every change of what the shop tells of a customer."""
+    return tenant_key(tenant_id, "told", customer_id)
 
 
 def revision_key(tenant_id: TenantId) -> str:
@@ -66,23 +69,25 @@ def revision_key(tenant_id: TenantId) -> str:
     return tenant_key(tenant_id, "events", "revision")
 
 
-def lately_by_shopper(batch: EventBatch) -> dict[str, list[str | float]]:
-    """Scores and members, alternating, to add to the sorted set under each key."""
+def lately_by_shopper(batch: EventBatch) -> dict[str, list[str]]:
+    """Entries to add to the list under each key."""
     tenant_id = TenantId(batch.tenant_id)
     of_customer = tenant_keys(tenant_id, LATELY_OF, "customer")
     of_session = tenant_keys(tenant_id, LATELY_OF, "session")
-    added: dict[str, list[str | float]] = {}
-    for row in batch.rows:
-        if row.product_id is None or row.type in NO_CHOICE:
-            continue
+    told = [row for row in batch.rows if row.product_id is not None and row.type not in NO_CHOICE]
+    entries = [
+        Lately(
+            row.event_id, row.type, row.product_id or "", row.quantity, row.occurred_at.timestamp()
+        )
+        for row in told
+    ]
+    added: dict[str, list[str]] = {}
+    # one call for all lines: JSON escapes line ends
+    lines = LATELY_ENCODER.encode_lines(entries).decode().split("\n")
+    for row, line in zip(told, lines, strict=False):
         customer_id = row.customer_id
         key = of_session(row.session_id or "") if customer_id is None else of_customer(customer_id)
-        member = Lately(row.event_id, row.type, row.product_id, row.quantity)
-        scored = added.get(key)
-        if scored is None:
-            scored = added[key] = []
-        scored.append(row.occurred_at.timestamp())
-        scored.append(LATELY_ENCODER.encode(member).decode())
+        added.setdefault(key, []).append(line)
     return added
 
 
@@ -119,7 +124,7 @@ async def forget_histories(redis: Redis, tenant_id: TenantId, customer_ids: Iter
     pipeline: Any = redis.pipeline(transaction=True)
     pipeline.delete(*(history_key(tenant_id, "customer", name) for name in names))
     for name in names:
-        pipeline.set(mark_key(tenant_id, "customer", name), str(ULID()), ex=MARK_S)
+        pipeline.set(told_key(tenant_id, name), str(ULID()), ex=TOLD_S)
     try:
         await pipeline.execute()
     except (RedisError, OSError) as error:
@@ -143,19 +148,17 @@ async def _read_redis(
     stored_keys = [history_key(tenant_id, *shopper) for shopper in shoppers]
     pipeline.mget([revision_key(tenant_id), *stored_keys])
     for shopper in shoppers:
-        pipeline.zrange(
-            lately_key(tenant_id, *shopper), 0, MOST_LATELY - 1, desc=True, withscores=True
-        )
+        pipeline.lrange(lately_key(tenant_id, *shopper), -MOST_LATELY, -1)
     try:
         async with asyncio.timeout(REDIS_PATIENCE_S):
-            (revision, *blobs), *sets = await pipeline.execute()
+            (revision, *blobs), *lists = await pipeline.execute()
     except (RedisError, OSError) as error:
         logger.warning("recent behaviour is read without Redis: %s", error)
         return None
     return Warm(
         revision=revision,
         stored=[_usable(blob, revision) for blob in blobs],
-        lately=[(LATELY.decode(member), score) for found in sets for member, score in found],
+        lately=[LATELY.decode(entry) for found in lists for entry in found],
     )
 
 

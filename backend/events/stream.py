@@ -8,7 +8,7 @@ from msgspec import Struct
 from redis import ResponseError
 
 from backend.cache import Redis
-from backend.events.recent import LATELY_S, MARK, MARK_S, MOST_LATELY, lately_by_shopper
+from backend.events.recent import LATELY_S, MOST_LATELY, TRIMMED_EVERY, lately_by_shopper
 from backend.events.schemas import EventBatch
 
 STREAM = "aisle:events"
@@ -26,12 +26,12 @@ DECODER = msgspec.msgpack.Decoder(EventBatch)
 # One command, so an event is never in the stream without being in what its shopper did lately.
 # Shoppers come in one argument: hundreds of arguments would cost more than all the rest.
 APPEND = """
-local id = redis.call('XADD', KEYS[1], '*', 'tenant', ARGV[1], 'batch', ARGV[2])
-for key, scored in pairs(cmsgpack.unpack(ARGV[3])) do
-    if redis.call('ZADD', key, 'NX', unpack(scored)) > 0 then
-        redis.call('ZREMRANGEBYRANK', key, 0, -1 - ARGV[4])
+redis.call('XADD', KEYS[1], '*', 'tenant', ARGV[1], 'batch', ARGV[2])
+for key, entries in pairs(cmsgpack.unpack(ARGV[3])) do
+    local length = redis.call('RPUSH', key, unpack(entries))
+    if length == #entries or length % ARGV[6] < #entries then
+        redis.call('LTRIM', key, -ARGV[4], -1)
         redis.call('EXPIRE', key, ARGV[5])
-        redis.call('SET', key .. ARGV[6], id, 'EX', ARGV[7])
     end
 end
 """
@@ -79,8 +79,7 @@ async def append(redis: Redis, batch: EventBatch, payload: bytes) -> None:
         lately,
         MOST_LATELY,
         LATELY_S,
-        f":{MARK}",
-        MARK_S,
+        TRIMMED_EVERY,
     )
 
 

@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from backend.cache import Redis
+from backend.inference import Listed
 from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import Shopper
 from backend.recommend.signals import REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_key
-from ml.serving.release import LoadedRelease
 from ml.serving.request import EngineAnswer
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,10 @@ class CandidateCache:
         self._keep(key, answer)
         return answer
 
-    async def put(self, key: str, answer: EngineAnswer) -> None:
+    async def put(self, key: str, answer: EngineAnswer, kept_s: int = REDIS_TTL_S) -> None:
         self._keep(key, answer)
         try:
-            await self._redis.set(key, msgspec.msgpack.encode(answer), ex=REDIS_TTL_S)
+            await self._redis.set(key, msgspec.msgpack.encode(answer), ex=kept_s)
         except REDIS_FAILURES as error:
             logger.warning("the candidate cache cannot be written: %s", error)
 
@@ -81,7 +81,7 @@ def limit_class(limit: int) -> int:
 
 def cache_key(
     tenant_id: TenantId,
-    release: LoadedRelease,
+    release: Listed,
     request: RecommendationRequest,
     stored: Shopper,
     among: list[str] | None = None,

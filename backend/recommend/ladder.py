@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from backend.inference import EmbeddedBackend, ReleaseUnusable
-from backend.recommend.arrivals import Arrivals
+from backend.inference import Inference, InferenceUnavailable, Listed, ReleaseUnusable
 from backend.recommend.candidates import CandidateCache, cache_key, limit_class
 from backend.recommend.fallback import (
     alike_candidates,
@@ -26,15 +25,13 @@ from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.shopper import Shopper, with_recent
 from backend.tenancy import TenantId
 from ml.serving.engine import UnknownProduct
-from ml.serving.release import LoadedRelease
 from ml.serving.request import EngineAnswer, EngineRequest, ScoredItem
 
 logger = logging.getLogger(__name__)
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    inference: EmbeddedBackend
-    arrivals: Arrivals
+    inference: Inference
     cache: CandidateCache
     popular: PopularLists
 
@@ -172,20 +169,23 @@ async def ask_release(
     if question.release_id is None or not question.recipe.asks_release:
         return Unanswered.NOT_ASKED
     try:
-        release = await parts.inference.release(question.tenant_id, question.release_id)
-        wider = parts.arrivals.widened(question.tenant_id, release, question.catalog)
-        return await cached_or_computed(parts, question, wider, hidden)
+        release = await parts.inference.release(
+            question.tenant_id, question.release_id, question.catalog
+        )
+        return await cached_or_computed(parts, question, release, hidden)
     except UnknownProduct:
         return Unanswered.PRODUCT_TOO_NEW
     except ReleaseUnusable as error:
         logger.error("%s", error)
+    except InferenceUnavailable as error:
+        logger.warning("%s", error)
     except Exception:
         logger.exception("the engine failed on release %s", question.release_id)
     return Unanswered.FAILED
 
 
 async def cached_or_computed(
-    parts: Parts, question: Question, release: LoadedRelease, hidden: frozenset[str]
+    parts: Parts, question: Question, release: Listed, hidden: frozenset[str]
 ) -> FromRelease:
     key = cache_key(question.tenant_id, release, question.request, question.stored, question.among)
     kept = await parts.cache.get(key)
@@ -200,9 +200,19 @@ async def cached_or_computed(
     return FromRelease(answer, cached=False)
 
 
-def engine_request(
-    question: Question, release: LoadedRelease, hidden: frozenset[str]
-) -> EngineRequest:
+async def prepare(parts: Parts, question: Question, kept_s: int) -> None:
+    """Make and keep what `serve` would look for. Raises ReleaseUnusable, InferenceUnavailable."""
+    if question.release_id is None:
+        return
+    release = await parts.inference.release(
+        question.tenant_id, question.release_id, question.catalog
+    )
+    key = cache_key(question.tenant_id, release, question.request, question.stored)
+    asked = engine_request(question, release, question.hidden())
+    await parts.cache.put(key, await parts.inference.recommend(release, asked), kept_s)
+
+
+def engine_request(question: Question, release: Listed, hidden: frozenset[str]) -> EngineRequest:
     request, shopper = question.request, question.shopper
     return EngineRequest(
         now_s=question.now_s,

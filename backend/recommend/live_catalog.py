@@ -9,8 +9,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from backend.inference import Listed
 from backend.recommend.queries import ProductRow
-from ml.serving.release import LoadedRelease
+from ml.serving.arrivals import Arrival, Arrivals, listed_arrivals
+from ml.serving.product_text import ProductText
 
 KEPT_MARKETS = 64
 KEPT_RELEASES = 4
@@ -52,8 +54,8 @@ class LiveCatalog:
         self.nbytes = 0
         self._rows: dict[str, int] = {}
         self._shown: OrderedDict[str | None, Mask] = OrderedDict()
-        self._release_rows: OrderedDict[tuple[str, int], NDArray[np.int32]] = OrderedDict()
-        self._arrivals: OrderedDict[str, list[str]] = OrderedDict()
+        self._release_rows: OrderedDict[tuple[str, int, str], NDArray[np.int32]] = OrderedDict()
+        self._arrivals: OrderedDict[str, Arrivals] = OrderedDict()
         self._newest: list[str] | None = None
 
     def apply(self, rows: list[ProductRow]) -> None:
@@ -77,24 +79,29 @@ class LiveCatalog:
         product = self.products.get(product_id)
         return product is not None and product.may_show(market)
 
-    def blocked(self, release: LoadedRelease, market: str | None, excluded: Iterable[str]) -> Mask:
+    def blocked(self, release: Listed, market: str | None, excluded: Iterable[str]) -> Mask:
         """(items,) in the release's order: true may not be shown. The caller owns the answer."""
         mask = ~self._shown_in(market)[self._rows_of(release)]
         mask[[release.index[name] for name in excluded if name in release.index]] = True
         return mask
 
-    def arrivals(self, release: LoadedRelease) -> list[str]:
+    def arrivals(self, release: Listed) -> Arrivals:
         """Products that the release does not know, sellable or not: the latest MOST_ARRIVALS.
 
-        The same list until another product arrives.
+        The same until another product arrives.
         """
         found = self._arrivals.get(release.release_id)
         if found is None:
             unknown = [name for name in self.products if name not in release.index]
             unknown.sort(key=lambda name: (-self.products[name].created_at_s, name))
-            found = unknown[:MOST_ARRIVALS]
+            found = listed_arrivals([self._arrival(name) for name in unknown[:MOST_ARRIVALS]])
             remember(self._arrivals, release.release_id, found, KEPT_RELEASES)
         return found
+
+    def _arrival(self, product_id: str) -> Arrival:
+        product = self.products[product_id]
+        text = ProductText(title=product.title, category=product.category, brand=product.brand)
+        return Arrival(product_id, text)
 
     def newest(self) -> list[str]:
         """Sellable products, the latest arrival first."""
@@ -112,13 +119,14 @@ class LiveCatalog:
             remember(self._shown, market, shown, KEPT_MARKETS)
         return shown
 
-    def _rows_of(self, release: LoadedRelease) -> NDArray[np.int32]:
-        key = (release.release_id, len(release.product_ids))
+    def _rows_of(self, release: Listed) -> NDArray[np.int32]:
+        names = release.product_ids
+        key = (release.release_id, len(names), names[-1] if names else "")
         rows = self._release_rows.get(key)
         if rows is None:
             absent = len(self._rows)
-            found = (self._rows.get(name, absent) for name in release.product_ids)
-            rows = np.fromiter(found, dtype=np.int32, count=len(release.product_ids))
+            found = (self._rows.get(name, absent) for name in names)
+            rows = np.fromiter(found, dtype=np.int32, count=len(names))
             remember(self._release_rows, key, rows, KEPT_RELEASES)
         return rows
 

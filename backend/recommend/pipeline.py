@@ -13,11 +13,11 @@ from ulid import ULID
 
 from backend.cache import Redis
 from backend.db import Pool
-from backend.inference import EmbeddedBackend
+from backend.inference import EmbeddedBackend, Inference
 from backend.object_store import object_path
 from backend.recommend import ladder
 from backend.recommend.answers import AnswerCache, answer_key
-from backend.recommend.arrivals import Arrivals
+from backend.recommend.asked import AskedWays
 from backend.recommend.candidates import CandidateCache
 from backend.recommend.ladder import Question, Served
 from backend.recommend.live_catalog import LiveCatalog, LiveProduct
@@ -38,6 +38,9 @@ from backend.recommend.shopper import Shopper, read_shopper
 from backend.recommend.signals import SignalReader, Signals
 from backend.settings import Settings
 from backend.tenancy import TenantId
+from backend.triton.backend import TritonBackend
+from backend.triton.breaker import CircuitBreaker
+from backend.triton.client import TritonClient
 from ml.serving.request import ScoredItem
 
 logger = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class Recommender(Struct, frozen=True, kw_only=True):
     pool: Pool
     signals: SignalReader
     answers: AnswerCache
+    asked: AskedWays
     pointers: ServingPointers
     catalogs: LiveCatalogs
     parts: ladder.Parts
@@ -81,9 +85,7 @@ class Known(Struct, frozen=True, kw_only=True, dict=True):
 async def open_recommender(
     settings: Settings, pool: Pool, redis: Redis
 ) -> AsyncGenerator[Recommender]:
-    releases = partial(object_path, settings.object_store, "releases")
-    inference = EmbeddedBackend(lambda tenant_id, name: releases(str(tenant_id), name))
-    arrivals = Arrivals()
+    inference = open_inference(settings)
     signals = SignalReader(redis)
     popular = PopularLists(redis, pool)
     try:
@@ -92,11 +94,11 @@ async def open_recommender(
             pool=pool,
             signals=signals,
             answers=AnswerCache(),
+            asked=AskedWays(redis),
             pointers=ServingPointers(pool),
             catalogs=LiveCatalogs(pool),
             parts=ladder.Parts(
                 inference=inference,
-                arrivals=arrivals,
                 cache=CandidateCache(redis),
                 popular=popular,
             ),
@@ -104,8 +106,20 @@ async def open_recommender(
     finally:
         await signals.close()
         await popular.close()
-        await arrivals.close()
         await inference.close()
+
+
+def open_inference(settings: Settings) -> Inference:
+    """Raises MissingSetting where Triton is asked for and its client is not installed."""
+    locate = partial(object_path, settings.object_store, "releases")
+    if settings.aisle_inference == "embedded":
+        return EmbeddedBackend(locate)
+    return TritonBackend(
+        TritonClient(settings.aisle_triton_url),
+        locate,
+        settings.aisle_triton_deadline_ms / 1000,
+        CircuitBreaker("Triton"),
+    )
 
 
 async def recommend(
@@ -124,6 +138,7 @@ async def recommend(
         return again(kept, milliseconds(time.perf_counter() - started))
     made = await make(recommender, tenant_id, request, signals, started)
     recommender.answers.put(key, signals, made)
+    await recommender.asked.note(tenant_id, request)
     return made
 
 

@@ -72,6 +72,19 @@ async def changed_products(conn: Connection, after: int, limit: int) -> list[Pro
     return rows_to(ProductRow, records)
 
 
+async def active_customers(conn: Connection, since: datetime, limit: int) -> list[str]:
+    """Who did something since then, the last first."""
+    records = await conn.fetch(
+        """
+        SELECT customer_id FROM event WHERE customer_id IS NOT NULL AND occurred_at >= $1
+        GROUP BY customer_id ORDER BY max(occurred_at) DESC, customer_id LIMIT $2
+        """,
+        since,
+        limit,
+    )
+    return [record["customer_id"] for record in records]
+
+
 async def popular_products(
     conn: Connection, market: str | None, since: datetime | None, limit: int
 ) -> list[PopularProduct]:

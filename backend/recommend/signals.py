@@ -10,7 +10,7 @@ from msgspec import Struct
 from redis import RedisError
 
 from backend.cache import Redis
-from backend.events.recent import mark_key, revision_key, shoppers_of
+from backend.events.recent import lately_key, revision_key, shoppers_of, told_key
 from backend.tenancy import TenantId, tenant_key
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,17 @@ REDIS_FAILURES = (RedisError, OSError)
 RECHECK_S = 5.0
 RECHECK_WITHOUT_REDIS_S = 1.0
 PATIENCE_S = 0.25
+
+
+# Answers the values of the first ARGV[1] keys, and of the lists that follow the last entries.
+READ = """
+local strings = tonumber(ARGV[1])
+local found = redis.call('MGET', unpack(KEYS, 1, strings))
+for place = strings + 1, #KEYS do
+    found[place] = redis.call('LINDEX', KEYS[place], -1)
+end
+return found
+"""
 
 
 class Silent(Enum):
@@ -34,6 +45,8 @@ Counter = bytes | str | None | Silent
 
 class Asked(NamedTuple):
     keys: list[str]
+    lists: list[str]
+    """Of which the last entry is asked for."""
     answer: asyncio.Future[list[Counter]]
 
 
@@ -44,12 +57,14 @@ class Signals(Struct, frozen=True):
     serving: Counter
     events: Counter
     """Changes when events arrive by another way than the stream."""
-    shoppers: tuple[Counter, ...]
-    """Of the customer and of the session, where asked for."""
+    told: Counter
+    """Changes with what the shop tells of the customer."""
+    did: tuple[Counter, ...]
+    """The last thing the customer and the session did, where asked for."""
 
     @property
     def are_known(self) -> bool:
-        return SILENT not in (self.catalog, self.serving, self.events, *self.shoppers)
+        return SILENT not in (self.catalog, self.serving, self.events, self.told, *self.did)
 
 
 class SignalReader:
@@ -59,7 +74,7 @@ class SignalReader:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._read_both = redis.register_script(READ)
         self._waiting: list[Asked] = []
         self._reading: asyncio.Task[None] | None = None
 
@@ -70,14 +85,17 @@ class SignalReader:
             tenant_key(tenant_id, "catalog", "revision"),
             tenant_key(tenant_id, "serving"),
             revision_key(tenant_id),
-            *(mark_key(tenant_id, *shopper) for shopper in shoppers_of(customer_id, session_id)),
+            told_key(tenant_id, customer_id or ""),
         ]
-        asked = Asked(keys, asyncio.get_running_loop().create_future())
+        lists = [
+            lately_key(tenant_id, *shopper) for shopper in shoppers_of(customer_id, session_id)
+        ]
+        asked = Asked(keys, lists, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_waiting())
-        catalog, serving, events, *shoppers = await asked.answer
-        return Signals(catalog, serving, events, tuple(shoppers))
+        catalog, serving, events, told, *did = await asked.answer
+        return Signals(catalog, serving, events, told, tuple(did))
 
     async def close(self) -> None:
         if self._reading is not None:
@@ -86,21 +104,25 @@ class SignalReader:
     async def _read_waiting(self) -> None:
         while self._waiting:
             asked, self._waiting = self._waiting, []
-            keys = list(dict.fromkeys(key for one in asked for key in one.keys))
-            found = await self._read(keys)
+            found = await self._read(
+                list(dict.fromkeys(key for one in asked for key in one.keys)),
+                list(dict.fromkeys(key for one in asked for key in one.lists)),
+            )
             for one in asked:
                 if not one.answer.done():
-                    one.answer.set_result([found.get(key, SILENT) for key in one.keys])
+                    one.answer.set_result(
+                        [found.get(key, SILENT) for key in (*one.keys, *one.lists)]
+                    )
 
-    async def _read(self, keys: list[str]) -> dict[str, Counter]:
+    async def _read(self, keys: list[str], lists: list[str]) -> dict[str, Counter]:
         """Nothing when Redis does not answer."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                values = await self._redis.mget(keys)
+                values = await self._read_both(keys=[*keys, *lists], args=[len(keys)])
         except REDIS_FAILURES as error:
             logger.warning("Redis does not answer, changes are polled: %s", error)
             return {}
-        return dict(zip(keys, values, strict=True))
+        return dict(zip((*keys, *lists), values, strict=True))
 
 
 class Checked(Struct, frozen=True):

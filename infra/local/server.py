@@ -25,6 +25,7 @@ BETWEEN_ATTEMPTS_S = 0.25
 class Command(Struct, frozen=True, kw_only=True):
     arguments: list[str]
     user: str | None = None
+    environment: dict[str, str] = {}
 
 
 class LocalServer(ABC):
@@ -129,7 +130,7 @@ class LocalServer(ABC):
                 group=command.user and group_of(command.user),
                 extra_groups=[] if command.user else None,
                 cwd=self.home,
-                env={"LC_ALL": "C.UTF-8"},
+                env={"LC_ALL": "C.UTF-8", **command.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

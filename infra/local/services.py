@@ -62,6 +62,11 @@ def start_services(state_dir: Path) -> Services:
     )
 
 
+def owner_url(state_dir: Path) -> str:
+    """Of the database as its owner sees it."""
+    return os.environ.get("DATABASE_URL") or LocalPostgres(state_dir).url
+
+
 def release(lease: TextIOWrapper, servers: Sequence[LocalServer]) -> None:
     """Give up the lease; whoever held the last one stops the servers."""
     with lease:

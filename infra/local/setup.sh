@@ -70,7 +70,7 @@ show_progress() {
 install_everything() {
     echo "Installing Aisle and its libraries: about 1.5 GB, some minutes the first time …"
     {
-        .venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[ml,dev]' 2>&1 ||
+        .venv/bin/python -m pip install --progress-bar off -c constraints.txt -e '.[ml,triton,dev]' 2>&1 ||
             echo "setup: pip failed"
     } | tee "$log" | show_progress
     if tail -n 1 "$log" | grep -q '^setup: pip failed$'; then

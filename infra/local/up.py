@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from infra.local import preflight
+from infra.local import preflight, triton
 from infra.local.preflight import CannotStart
 from infra.local.processes import Process, Supervisor, end_leftovers, supervised
 from infra.local.server import last_lines
@@ -81,7 +81,8 @@ def running(prepare: Preparation = lambda _environment, _state_dir: {}) -> Gener
         stack.enter_context(interruptible())
         services = start_services(state_dir)
         stack.callback(services.stop)
-        environment = product_environment(services, state_dir)
+        engine = engine_settings(stack, state_dir)
+        environment = product_environment(services, state_dir, engine)
         migrate(environment, services.database_url, state_dir)
         environment |= prepare(environment, state_dir)
         processes = product_processes(environment, port, state_dir)
@@ -117,7 +118,19 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Small products of matrices in many processes: more threads wait for each other."""
 
 
-def product_environment(services: Services, state_dir: Path) -> dict[str, str]:
+def engine_settings(stack: contextlib.ExitStack, state_dir: Path) -> dict[str, str]:
+    """Starts Triton where it is asked for, until the stack is left. Raises ServiceUnavailable."""
+    if not triton.is_wanted():
+        return {}
+    server = triton.local_triton(state_dir)
+    stack.callback(server.stop)
+    server.start()
+    return {"AISLE_INFERENCE": "triton", "AISLE_TRITON_URL": server.url}
+
+
+def product_environment(
+    services: Services, state_dir: Path, engine: Mapping[str, str]
+) -> dict[str, str]:
     """What the product and the `aisle` command need; also written to the state folder."""
     logins = remembered_logins(state_dir / "logins.json")
     settings = {
@@ -125,6 +138,7 @@ def product_environment(services: Services, state_dir: Path) -> dict[str, str]:
         "DRAIN_DATABASE_URL": login_url(services.database_url, DRAIN_LOGIN, logins.drain),
         "REDIS_URL": services.redis_url,
         "AISLE_STATE_DIR": str(state_dir),
+        **engine,
     }
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     write_private(state_dir / "environment", lines.encode())
@@ -176,6 +190,8 @@ def product_processes(environment: dict[str, str], port: int, state_dir: Path) -
         " --prefetch-multiplier 1 --max-tasks-per-child 1",
         "beat": f"celery -A backend.worker beat --schedule {schedule}",
     }
+    if triton.is_wanted():
+        commands["triton"] = "infra.local triton"
     return [
         Process(
             name=name,
@@ -210,11 +226,18 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
+def engine_in_words(site: Site) -> str:
+    if site.environment.get("AISLE_INFERENCE") == "triton":
+        return f"Triton at {site.environment['AISLE_TRITON_URL']}"
+    return "inside the API"
+
+
 def summary(site: Site, took_s: float) -> Panel:
     table = Table.grid(padding=(0, 3))
     rows = {
         "API": f"{site.base_url}/v1",
         "Reference": f"{site.base_url}/schema",
+        "Engine": engine_in_words(site),
         "Logs": f"{site.state_dir / 'logs'}",
         "Command": ".venv/bin/aisle --help, in another terminal",
         "Stop": "Ctrl-C",

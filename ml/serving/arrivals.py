@@ -1,8 +1,11 @@
 """Products that arrived after a release was made, added to it as ones that nobody has tried."""
 
+import hashlib
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from ml.serving.neighbours import Neighbours
@@ -17,6 +20,20 @@ from ml.serving.vocabulary import Vocabulary, read_words
 class Arrival(NamedTuple):
     product_id: str
     text: ProductText
+
+
+class Arrivals(Struct, frozen=True):
+    """In this order; equal ones have an equal token, and none the empty one."""
+
+    products: list[Arrival]
+    token: str
+
+
+def listed_arrivals(products: list[Arrival]) -> Arrivals:
+    if not products:
+        return Arrivals([], "")
+    digest = hashlib.blake2b(msgspec.msgpack.encode(products), digest_size=12)
+    return Arrivals(products, digest.hexdigest())
 
 
 def with_arrivals(release: LoadedRelease, arrivals: list[Arrival]) -> LoadedRelease:

@@ -8,15 +8,19 @@ from msgspec import Struct
 
 from ml.interactions import KIND_WEIGHT, KINDS
 from ml.release import ReleaseRejected
+from ml.serving.neighbours_files import load_neighbours, mapped, save_neighbours
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
 from ml.serving.sparse_rows import SparseRows
-from ml.serving.tables import Neighbours, Tables
+from ml.serving.tables import Tables
 from ml.serving.vocabulary import Vocabulary
 
+ITEMS = "items.msgpack"
 WORDS = "words.npz"
 VOCABULARY = "vocabulary.msgpack"
 LARGEST_WEIGHT = 10.0
+NEIGHBOURS = ("co_purchase", "ease", "content")
+"""Fields of `Tables`."""
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ def save_tables(tables: Tables, folder: Path) -> None:
         traits=list(tables.traits),
         kind_weight=dict(zip(KINDS, tables.kind_weight.tolist(), strict=True)),
     )
-    (folder / "items.msgpack").write_bytes(msgspec.msgpack.encode(items))
+    (folder / ITEMS).write_bytes(msgspec.msgpack.encode(items))
     popularity = Popularity(
         trends=tables.trends.astype("<f4").tobytes(),
         popularity=tables.popularity.astype("<f4").tobytes(),
@@ -77,16 +81,8 @@ def save_tables(tables: Tables, folder: Path) -> None:
     ]
     np.save(folder / "item_features.npy", np.stack(features, axis=1).astype(np.float64))
     np.save(folder / "item_vectors.npy", tables.item_vectors)
-    position = np.min_scalar_type(max(len(tables.product_ids) - 1, 0))
-    np.savez(
-        folder / "neighbours.npz",
-        co_purchase_item=tables.co_purchase.item.astype(position),
-        co_purchase_weight=tables.co_purchase.weight,
-        ease_item=tables.ease.item.astype(position),
-        ease_weight=tables.ease.weight,
-        content_item=tables.content.item.astype(position),
-        content_weight=tables.content.weight,
-    )
+    for kind in NEIGHBOURS:
+        save_neighbours(getattr(tables, kind), kind, folder)
     save_sessions(tables.sessions, folder)
     if tables.words is not None:
         np.savez(folder / WORDS, **tables.words._asdict())
@@ -102,19 +98,15 @@ def save_tables(tables: Tables, folder: Path) -> None:
 
 def load_tables(folder: Path) -> Tables:
     """Raises ReleaseRejected for shapes that disagree and for numbers that are not finite."""
-    items = msgspec.msgpack.decode((folder / "items.msgpack").read_bytes(), type=Items)
+    items = msgspec.msgpack.decode((folder / ITEMS).read_bytes(), type=Items)
     n = len(items.product_ids)
     popularity = msgspec.msgpack.decode(
         (folder / "popularity.msgpack").read_bytes(), type=Popularity
     )
     codes = np.load(folder / "item_codes.npy", allow_pickle=False)
     features = np.load(folder / "item_features.npy", allow_pickle=False)
-    vectors = np.load(folder / "item_vectors.npy", allow_pickle=False, mmap_mode="r")
-    with np.load(folder / "neighbours.npz", allow_pickle=False) as arrays:
-        co_purchase, ease, content = (
-            _neighbours(arrays[f"{name}_item"], arrays[f"{name}_weight"], n)
-            for name in ("co_purchase", "ease", "content")
-        )
+    vectors = mapped(folder / "item_vectors.npy")
+    co_purchase, ease, content = (load_neighbours(kind, folder, n) for kind in NEIGHBOURS)
     for name, array, width in (("codes", codes, 3), ("features", features, 6)):
         if array.shape != (n, width):
             raise ReleaseRejected(f"item_{name}.npy has shape {array.shape}, not {(n, width)}")
@@ -156,15 +148,6 @@ def _floats(raw: bytes, shape: tuple[int, int]) -> np.ndarray:
     if array.size != shape[0] * shape[1] or not np.isfinite(array).all():
         raise ReleaseRejected("popularity.msgpack does not hold finite numbers of every product")
     return array.reshape(shape)
-
-
-def _neighbours(index: np.ndarray, weight: np.ndarray, n: int) -> Neighbours:
-    sound = index.shape == weight.shape and len(index) == n and np.isfinite(weight).all()
-    if not sound or not np.issubdtype(index.dtype, np.integer):
-        raise ReleaseRejected("neighbours.npz does not hold one row of neighbours per product")
-    if index.size and not (index.min() >= 0 and index.max() < n):
-        raise ReleaseRejected("neighbours.npz names products that do not exist")
-    return Neighbours(index, weight.astype(np.float32, copy=False))
 
 
 def _vocabulary(path: Path) -> Vocabulary | None:

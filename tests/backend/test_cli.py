@@ -27,6 +27,7 @@ def aisle(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Aisle:
     monkeypatch.setenv("DRAIN_DATABASE_URL", settings.drain_database_url)
     monkeypatch.setenv("REDIS_URL", settings.redis_url)
     monkeypatch.setenv("AISLE_STATE_DIR", str(settings.aisle_state_dir))
+    monkeypatch.setenv("AISLE_TRITON_URL", "127.0.0.1:1")
     monkeypatch.delenv("DATABASE_URL", raising=False)
     return lambda *arguments: CliRunner().invoke(main, arguments)
 
@@ -66,6 +67,7 @@ def test_a_tenant_and_its_keys_are_made_listed_and_revoked(aisle: Aisle) -> None
         ),
         (["train", "--tenant", "x", "--objective", "fame"], 2, "net-revenue"),
         (["migrate"], 1, "DATABASE_URL is not set"),
+        (["triton-alive"], 1, "does not answer"),
         (["dance"], 2, "No such command"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The web process starts and serves where nothing of the `ml` extra is installed."""
+"""The web process starts and serves where nothing of the extras `ml` and `triton` is installed."""
 
 import os
 import subprocess
@@ -21,6 +21,8 @@ HEAVY = (
     "pytorch_lightning",
     "torchmetrics",
     "numba",
+    "tritonclient",
+    "grpc",
 )
 
 SERVE = """

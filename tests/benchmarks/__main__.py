@@ -1,5 +1,6 @@
 """`make bench`: measure, print one table, write build/bench.json."""
 
+import asyncio
 import os
 import platform
 import sys
@@ -9,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from infra.local.up import Site
 from tests.benchmarks.rows import Row
 
 STATE = Path("build/bench")
@@ -24,9 +26,14 @@ def main() -> int:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from tests.benchmarks.engine import engine_rows
-    from tests.benchmarks.stack import stack_rows
+    from tests.benchmarks.retrieval import retrieval_rows
+    from tests.benchmarks.stack import site
+    from tests.benchmarks.tenants import tenant_rows
+    from tests.benchmarks.triton import triton_rows
 
-    rows = [*engine_rows(), *stack_rows()]
+    rows = [*engine_rows(), *retrieval_rows(), *tenant_rows(), *triton_rows()]
+    with site() as started:
+        rows += asyncio.run(through_http(started))
     show(rows)
     named = {
         row.name: {
@@ -41,6 +48,20 @@ def main() -> int:
         msgspec.json.format(msgspec.json.encode({"machine": machine(), "rows": named}))
     )
     return 0 if all(row.passed for row in rows) else 1
+
+
+async def through_http(started: Site) -> list[Row]:
+    from tests.benchmarks import answers, imports, ingest
+    from tests.benchmarks.stack import put_in_service, stack
+
+    async with stack(started) as running:
+        rows = await imports.import_rows(running)
+        await put_in_service(running)
+        rows += await answers.uncached_rows(running)
+        rows += await answers.cached_rows(running)
+        rows += await ingest.accepting_rows(running)
+        rows += await ingest.draining_rows(running)
+    return rows
 
 
 def machine() -> str:

@@ -37,17 +37,18 @@ NOW_S = 1_700_000_000
 DAY_S = 86_400
 
 
-def product_ids() -> list[str]:
-    return [f"p{number:06}" for number in range(PRODUCTS)]
+def product_ids(n: int = PRODUCTS) -> list[str]:
+    return [f"p{number:06}" for number in range(n)]
 
 
-def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
+def write_big_release(releases: Path, release_id: str, tenant_id: str, n: int = PRODUCTS) -> Path:
+    """n: products."""
     folder = releases / release_id
     folder.mkdir(parents=True)
     rng = np.random.default_rng(17)
-    towers = _towers(rng)
-    ranker = train_ranker(_candidates(rng), _candidates(rng), RankerConfig(epochs=1), _silent)
-    save_tables(_tables(rng, towers.item_vectors), folder)
+    towers = _towers(rng, n)
+    ranker = train_ranker(_candidates(rng, n), _candidates(rng, n), RankerConfig(epochs=1), _silent)
+    save_tables(_tables(rng, n, towers.item_vectors), folder)
     towers.export(folder)
     ranker.export(folder)
     manifest = Manifest(
@@ -58,7 +59,7 @@ def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
         parent_release_id=None,
         created_at="2023-11-14T22:13:20+00:00",
         snapshot=Snapshot(
-            products=PRODUCTS,
+            products=n,
             shoppers=1,
             events=1,
             unknown_events=0,
@@ -87,13 +88,17 @@ def write_big_release(releases: Path, release_id: str, tenant_id: str) -> Path:
 
 
 def random_history(
-    rng: np.random.Generator, now_s: float, interactions: int, products_bought: int
+    rng: np.random.Generator,
+    now_s: float,
+    interactions: int,
+    products_bought: int,
+    n: int = PRODUCTS,
 ) -> tuple[list[Interaction], list[Purchase]]:
     """Products drawn evenly, so that no two sources agree: more candidates than a real shop's."""
-    names = product_ids()
+    names = product_ids(n)
     recent = [
         Interaction(product_id=names[item], kind="purchase", occurred_at_s=now_s - age * DAY_S)
-        for age, item in enumerate(rng.integers(0, PRODUCTS, interactions))
+        for age, item in enumerate(rng.integers(0, n, interactions))
     ]
     bought = [
         Purchase(
@@ -103,7 +108,7 @@ def random_history(
             first_s=now_s - age * DAY_S,
             strength=1.0,
         )
-        for age, item in enumerate(rng.choice(PRODUCTS, products_bought, replace=False))
+        for age, item in enumerate(rng.choice(n, products_bought, replace=False))
     ]
     return recent, bought
 
@@ -112,26 +117,26 @@ def _silent(fraction: float, figures: dict[str, float]) -> None:
     pass
 
 
-def _towers(rng: np.random.Generator) -> TrainedTowers:
+def _towers(rng: np.random.Generator, n: int) -> TrainedTowers:
     sizes = [50] * len(CODES)
     items = ItemFeatures(
-        codes=rng.integers(0, 50, (PRODUCTS, len(CODES))).astype(np.int32),
+        codes=rng.integers(0, 50, (n, len(CODES))).astype(np.int32),
         cardinalities=sizes,
-        dense=rng.standard_normal((PRODUCTS, len(DENSE))).astype(np.float32),
+        dense=rng.standard_normal((n, len(DENSE))).astype(np.float32),
         encoding=Encoding({}, {}, {}, {}, 0.0, {}),
-        content=rng.standard_normal((PRODUCTS, 64)).astype(np.float32),
+        content=rng.standard_normal((n, 64)).astype(np.float32),
     )
     towers = Towers(items, 2, 1, DIM, builder("merlin"))
-    return TrainedTowers(towers, towers.item_vectors(np.zeros(PRODUCTS, bool)), {})
+    return TrainedTowers(towers, towers.item_vectors(np.zeros(n, bool)), {})
 
 
-def _candidates(rng: np.random.Generator) -> Candidates:
+def _candidates(rng: np.random.Generator, products: int) -> Candidates:
     groups, each = 40, 100
     n = groups * each
     return Candidates(
         dense=rng.standard_normal((n, len(DENSE_FEATURES))).astype(np.float32),
         codes=rng.integers(0, 200, (n, len(CODE_FEATURES))),
-        item=rng.integers(0, PRODUCTS, n),
+        item=rng.integers(0, products, n),
         group=np.repeat(np.arange(groups, dtype=np.int32), each),
         label=(rng.random(n) < 0.05).astype(np.float32),
         relevant=np.full(groups, 5),
@@ -139,39 +144,39 @@ def _candidates(rng: np.random.Generator) -> Candidates:
     )
 
 
-def _tables(rng: np.random.Generator, vectors: NDArray[np.float32]) -> Tables:
-    popularity = rng.pareto(1.5, PRODUCTS).astype(np.float32)
-    log_price = rng.normal(7, 1, PRODUCTS).astype(np.float32)
-    together = _neighbours(rng, 100)
+def _tables(rng: np.random.Generator, n: int, vectors: NDArray[np.float32]) -> Tables:
+    popularity = rng.pareto(1.5, n).astype(np.float32)
+    log_price = rng.normal(7, 1, n).astype(np.float32)
+    together = _neighbours(rng, n, 100)
     return Tables(
         cut_s=NOW_S,
-        product_ids=product_ids(),
+        product_ids=product_ids(n),
         markets=["", "DE"],
-        department=rng.integers(1, 20, PRODUCTS).astype(np.int32),
-        category=rng.integers(1, 200, PRODUCTS).astype(np.int32),
-        brand=rng.integers(1, 200, PRODUCTS).astype(np.int32),
+        department=rng.integers(1, 20, n).astype(np.int32),
+        category=rng.integers(1, 200, n).astype(np.int32),
+        brand=rng.integers(1, 200, n).astype(np.int32),
         log_price=log_price,
-        category_log_price=np.full(PRODUCTS, 7, np.float32),
-        first_seen_s=NOW_S - rng.integers(1, 365, PRODUCTS) * DAY_S,
+        category_log_price=np.full(n, 7, np.float32),
+        first_seen_s=NOW_S - rng.integers(1, 365, n) * DAY_S,
         trends=np.stack([popularity] * 4, axis=1),
         popularity=popularity,
         market_trends=np.stack([popularity, popularity]),
-        rebuy_rate=rng.random(PRODUCTS).astype(np.float32),
-        rebuy_days=rng.integers(1, 60, PRODUCTS).astype(np.float32),
-        return_rate=rng.random(PRODUCTS).astype(np.float32) * 0.1,
+        rebuy_rate=rng.random(n).astype(np.float32),
+        rebuy_days=rng.integers(1, 60, n).astype(np.float32),
+        return_rate=rng.random(n).astype(np.float32) * 0.1,
         co_purchase=together,
-        ease=Neighbours(together.item, _weights(rng, 100)),
-        content=_neighbours(rng, 50),
+        ease=Neighbours(together.item, _weights(rng, n, 100)),
+        content=_neighbours(rng, n, 50),
         candidates=CANDIDATES_PER_SOURCE,
         item_vectors=vectors,
     )
 
 
-def _neighbours(rng: np.random.Generator, most: int) -> Neighbours:
-    item = rng.integers(0, PRODUCTS, (PRODUCTS, most)).astype(np.int32)
-    return Neighbours(item, _weights(rng, most))
+def _neighbours(rng: np.random.Generator, n: int, most: int) -> Neighbours:
+    item = rng.integers(0, n, (n, most)).astype(np.int32)
+    return Neighbours(item, _weights(rng, n, most))
 
 
-def _weights(rng: np.random.Generator, most: int) -> NDArray[np.float32]:
+def _weights(rng: np.random.Generator, n: int, most: int) -> NDArray[np.float32]:
     """Strongest first."""
-    return -np.sort(-rng.random((PRODUCTS, most)).astype(np.float32), axis=1)
+    return -np.sort(-rng.random((n, most)).astype(np.float32), axis=1)

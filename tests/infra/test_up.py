@@ -25,7 +25,7 @@ def test_the_product_never_sees_the_owner_of_the_database(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", OWNER_URL)
 
-    environment = product_environment(services, tmp_path)
+    environment = product_environment(services, tmp_path, {})
 
     assert "DATABASE_URL" not in environment
     assert not any("owner:secret" in value for value in environment.values())
@@ -36,8 +36,8 @@ def test_the_product_never_sees_the_owner_of_the_database(
 def test_the_environment_is_written_for_other_terminals_and_stays_the_same(
     services: Services, tmp_path: Path
 ) -> None:
-    first = product_environment(services, tmp_path)
-    second = product_environment(services, tmp_path)
+    first = product_environment(services, tmp_path, {})
+    second = product_environment(services, tmp_path, {})
 
     path = tmp_path / "environment"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -8,13 +8,13 @@ import pytest
 from litestar import Litestar
 from msgspec import structs
 
-from backend import inference
 from backend.cache import open_redis
 from backend.db import Pool, open_pool
 from backend.recommend.pipeline import Recommender, open_recommender, recommend
 from backend.recommend.schemas import RecommendationRequest, Recommendations
 from backend.settings import Settings
 from backend.tenancy import tenant_connection
+from ml.serving import release_shelf
 from tests.backend.recommend.asking import asks, names, sells_everything, sends
 from tests.backend.recommend.conftest import Serve
 from tests.conftest import Shop
@@ -220,9 +220,10 @@ async def test_a_release_is_loaded_once_however_many_ask(
     await serve_release(shop)
     loads: list[object] = []
 
-    load = inference.load_release
-    monkeypatch.setattr(inference, "load_release", lambda f: (loads.append(f), load(f))[1])
-    async with open_recommender(settings, pool, app.state.redis) as recommender:
+    load = release_shelf.load_release
+    monkeypatch.setattr(release_shelf, "load_release", lambda f: (loads.append(f), load(f))[1])
+    embedded = structs.replace(settings, aisle_inference="embedded")
+    async with open_recommender(embedded, pool, app.state.redis) as recommender:
         answers: list[Recommendations] = await asyncio.gather(
             *(recommend(recommender, shop.tenant_id, for_you(customer_id=str(n))) for n in range(8))
         )

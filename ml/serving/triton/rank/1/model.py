@@ -1,0 +1,7 @@
+"""Requests that rank products for one shopper."""
+
+from ml.serving.triton_model import Model
+
+
+class TritonPythonModel(Model):
+    serves = staticmethod(lambda request: request.similar_to is None)

@@ -9,6 +9,7 @@ import msgspec
 
 from backend.cache import Redis
 from backend.recommend.candidates import limit_class
+from backend.recommend.placements import RECIPES
 from backend.recommend.schemas import RecommendationRequest
 from backend.recommend.signals import REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_key
@@ -20,8 +21,6 @@ NOTED_S = 600.0
 REMEMBERED_S = 7 * 24 * 3600
 MOST_WAYS = 3
 KEPT = 10_000
-AHEAD = frozenset({"for-you", "buy-again"})
-"""Placements that rest on one shopper alone, and ask the release."""
 USUAL = RecommendationRequest(placement="for-you")
 """How a shop will ask that never did."""
 
@@ -72,13 +71,19 @@ class AskedWays:
 
 def way_of(request: RecommendationRequest) -> RecommendationRequest | None:
     """The request as it would come for any customer; None where it is about more than that."""
-    particular = request.product_id or request.exclude or request.promoted or request.recent
-    if request.customer_id is None or request.session_id is not None or particular:
+    recipe = RECIPES[request.placement]
+    particular = request.exclude or request.promoted or request.recent
+    if not (recipe.asks_release and recipe.is_personal) or particular:
         return None
-    if request.placement not in AHEAD:
+    if request.customer_id is None or request.session_id is not None:
         return None
     return msgspec.structs.replace(
-        request, customer_id=None, limit=smallest(request.limit), locale=None
+        request,
+        customer_id=None,
+        product_id=None,
+        product_ids=[],
+        locale=None,
+        limit=smallest(request.limit),
     )
 
 

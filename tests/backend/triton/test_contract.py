@@ -94,6 +94,14 @@ REQUESTS = {
     "who buys again": EngineRequest(now_s=NOW_S, limit=12, mode="repeat", bought=BOUGHT),
     "a market": EngineRequest(now_s=NOW_S, limit=3, market="DE", device="mobile", traits=["a=b"]),
     "beside a product": EngineRequest(now_s=NOW_S, limit=12, similar_to="p03"),
+    "beside a cart": EngineRequest(now_s=NOW_S, limit=12, goes_with=["p03", "p07", "unheard of"]),
+    "a chart": EngineRequest(now_s=NOW_S, limit=12, ranked_by="trending", market="DE"),
+    "what is due": EngineRequest(
+        now_s=NOW_S, limit=12, ranked_by="habit", mode="repeat", bought=BOUGHT
+    ),
+    "a list": EngineRequest(
+        now_s=NOW_S, limit=25, recent=viewed("p04"), among=["p08", "p01", "unheard of"]
+    ),
     "some blocked": EngineRequest(
         now_s=NOW_S, limit=12, blocked=np.array([n % 3 == 0 for n in range(12)])
     ),

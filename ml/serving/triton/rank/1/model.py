@@ -4,4 +4,4 @@ from ml.serving.triton_model import Model
 
 
 class TritonPythonModel(Model):
-    serves = staticmethod(lambda request: request.similar_to is None)
+    serves = staticmethod(lambda request: not (request.similar_to or request.goes_with))

@@ -26,7 +26,7 @@ def test_the_file_is_compose() -> None:
     parsed = compose_spec.PyOptions(apply_merge=True).from_yaml(COMPOSE.read_text())
 
     parsed.validate()
-    assert set(parsed.service_names) == set(SERVICES)
+    assert set(parsed.service_names()) == set(SERVICES)
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)

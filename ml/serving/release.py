@@ -1,6 +1,7 @@
 """A release in memory: verified, loaded, ready to answer."""
 
 import copy
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +21,14 @@ from ml.serving.tables_files import load_tables
 from ml.serving.traits import MOST_TRAITS
 
 OWN_MODELS = "own-models"
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, NotImplementedError, msgspec.DecodeError),
+)
+"""What readers raise over files that were made to be misread."""
 TowerInputs = Mapping[str, NDArray[np.int64] | NDArray[np.float32]]
 """Name of each input of the query tower → its array."""
+QUERY_TOWER = "query_tower.onnx"
 TOWER_HISTORY = 20
 """Interactions the query tower looks at, newest first."""
 
@@ -125,12 +132,12 @@ def load_release(folder: Path) -> LoadedRelease:
     try:
         tables = load_tables(folder)
         ranker = _ranker(folder)
-    except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+    except UNREADABLE as error:
         raise ReleaseRejected(f"the tables cannot be read: {error}") from error
     return LoadedRelease(
         manifest=manifest,
         tables=tables,
-        query_tower=_session(folder / "query_tower.onnx"),
+        query_tower=_query_tower(folder),
         ranker=ranker,
         nbytes=sum(entry.size for entry in manifest.files.values()),
     )
@@ -138,7 +145,32 @@ def load_release(folder: Path) -> LoadedRelease:
 
 def _ranker(folder: Path) -> Ranker | None:
     session = _session(folder / NETWORK)
-    return None if session is None else Ranker(session, load_edges(folder, len(DENSE_FEATURES)))
+    if session is None:
+        return None
+    wide, narrow = len(DENSE_FEATURES), len(CODE_FEATURES)
+    require_inputs(NETWORK, session, {"dense": wide, "buckets": wide, "codes": narrow})
+    return Ranker(session, load_edges(folder, wide))
+
+
+def _query_tower(folder: Path) -> onnxruntime.InferenceSession | None:
+    session = _session(folder / QUERY_TOWER)
+    if session is not None:
+        widths = {name: array.shape[1] for name, array in tower_inputs([]).items()}
+        require_inputs(QUERY_TOWER, session, widths)
+    return session
+
+
+def require_inputs(
+    name: str, session: onnxruntime.InferenceSession, widths: Mapping[str, int]
+) -> None:
+    """Exactly these inputs, of these widths where the network names one."""
+    found = {entry.name: entry.shape for entry in session.get_inputs()}
+    for wanted, width in widths.items():
+        shape = found.pop(wanted, None)
+        if shape is None or len(shape) != 2 or (isinstance(shape[1], int) and shape[1] != width):
+            raise ReleaseRejected(f"{name} does not take {wanted!r} as this engine gives it")
+    if found:
+        raise ReleaseRejected(f"{name} wants {min(found)!r}, which this engine does not give")
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession | None:

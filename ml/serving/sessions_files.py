@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.release import ReleaseRejected
+from ml.serving.arrays import read_arrays
 from ml.serving.neighbours import Neighbours
 from ml.serving.session_network import SessionNetwork
 from ml.serving.session_tables import NOTHING, Mix, NeighbourSettings, Sessions
@@ -35,14 +36,14 @@ def save_sessions(sessions: Sessions, folder: Path) -> None:
 
 def load_sessions(folder: Path, n_items: int) -> Sessions:
     """Raises ReleaseRejected for what does not fit together, and what is not finite."""
-    with np.load(folder / SESSIONS, allow_pickle=False) as arrays:
-        numbers = [float(number) for number in arrays["numbers"]]
-        visit_start, visit_item, item_start, item_click = (
-            _integers(arrays[name])
-            for name in ("visit_start", "visit_item", "item_start", "item_click")
-        )
-        rules = _neighbours(arrays["rules_item"], arrays["rules_weight"], n_items)
-        vectors = np.asarray(arrays["vectors"], np.float32)
+    arrays = read_arrays(folder / SESSIONS)
+    numbers = [float(number) for number in arrays["numbers"]]
+    visit_start, visit_item, item_start, item_click = (
+        _integers(arrays[name])
+        for name in ("visit_start", "visit_item", "item_start", "item_click")
+    )
+    rules = _neighbours(arrays["rules_item"], arrays["rules_weight"], n_items)
+    vectors = np.asarray(arrays["vectors"], np.float32)
     if not visit_item.size:
         return NOTHING
     sound = len(numbers) == 15 and min(numbers) >= 0 and np.isfinite(numbers).all()

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ml.interactions import KIND_WEIGHT, KINDS
 from ml.release import ReleaseRejected
+from ml.serving.arrays import read_arrays, require_codes
 from ml.serving.neighbours_files import load_neighbours, mapped, save_neighbours
 from ml.serving.sessions_files import load_sessions, save_sessions
 from ml.serving.sources import SOURCES
@@ -21,6 +22,8 @@ VOCABULARY = "vocabulary.msgpack"
 LARGEST_WEIGHT = 10.0
 NEIGHBOURS = ("co_purchase", "ease", "content")
 """Fields of `Tables`."""
+MOST_CODES = 1 << 24
+"""Categories, departments or brands."""
 
 
 class Items(Struct, frozen=True, kw_only=True):
@@ -106,10 +109,18 @@ def load_tables(folder: Path) -> Tables:
     codes = np.load(folder / "item_codes.npy", allow_pickle=False)
     features = np.load(folder / "item_features.npy", allow_pickle=False)
     vectors = mapped(folder / "item_vectors.npy")
+    if len(set(items.product_ids)) != n:
+        raise ReleaseRejected("items.msgpack names a product twice")
     co_purchase, ease, content = (load_neighbours(kind, folder, n) for kind in NEIGHBOURS)
     for name, array, width in (("codes", codes, 3), ("features", features, 6)):
         if array.shape != (n, width):
             raise ReleaseRejected(f"item_{name}.npy has shape {array.shape}, not {(n, width)}")
+    require_codes("item_codes.npy", codes, MOST_CODES)
+    # A price may be unknown, and nothing else.
+    if np.isinf(features[:, :2]).any() or not np.isfinite(features[:, 2:]).all():
+        raise ReleaseRejected("item_features.npy holds numbers that are none")
+    if vectors.dtype.kind != "f":
+        raise ReleaseRejected("item_vectors.npy does not hold numbers")
     if vectors.ndim != 2 or len(vectors) != n or not np.isfinite(vectors).all():
         raise ReleaseRejected("item_vectors.npy is not one finite row per product")
     if items.candidates.keys() != set(SOURCES):
@@ -178,8 +189,8 @@ def _kind_weight(by_kind: dict[str, float] | None) -> np.ndarray:
 def _words(path: Path, n: int) -> SparseRows | None:
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        rows = SparseRows(*(arrays[name] for name in SparseRows._fields))
+    arrays = read_arrays(path)
+    rows = SparseRows(*(arrays[name] for name in SparseRows._fields))
     entries = rows.starts[-1] if len(rows.starts) == n + 1 else -1
     sound = (np.diff(rows.starts) >= 0).all() and np.isfinite(rows.weight).all()
     if not sound or rows.starts[0] or not (entries == len(rows.column) == len(rows.weight)):

@@ -19,6 +19,7 @@ from backend.training.schemas import TrainingOutcome
 from ml.dataset import read_dataset
 from tests.backend.training.conftest import FakeQueue, trains
 from tests.conftest import Shop
+from tests.ml.hostile import HOSTILE
 
 
 async def queued(pool: Pool, queue: FakeQueue, shop: Shop) -> str:
@@ -304,3 +305,25 @@ async def test_a_lost_job_fails_with_a_reason_and_is_tried_once_more(
     assert shop.tenant_id in queued_for
     newest = (await shop.get("/v1/models/jobs")).json()["jobs"][0]
     assert (newest["state"], newest["requested_by"]) == ("queued", "retry")
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+async def test_a_hostile_release_is_refused_and_the_old_one_serves(
+    shop: Shop,
+    pool: Pool,
+    redis: Redis,
+    queue: FakeQueue,
+    settings: Settings,
+    attack: str,
+) -> None:
+    old = await started(pool, queue, settings, shop)
+    trains(settings, shop, old)
+    await receive(pool, redis, settings, shop, old, release_id=old)
+    hostile = await started(pool, queue, settings, shop)
+    HOSTILE[attack](trains(settings, shop, hostile))
+
+    await receive(pool, redis, settings, shop, hostile, release_id=hostile)
+
+    assert (await job(shop, hostile))["state"] == "failed"
+    assert await serving(shop) == [old]
+    assert (await shop.post(f"/v1/models/{hostile}/promote", None)).status_code == 404

@@ -13,11 +13,14 @@ from backend.db import Pool
 from backend.object_store import Depot, open_depot
 from backend.recommend.pipeline import Recommender, open_recommender, recommend
 from backend.recommend.schemas import RecommendationRequest, Recommendations
+from backend.releases import name_release
 from backend.settings import Settings
 from backend.training import activation, jobs
+from backend.training.fetch import depot_into, fetch_in_service
 from backend.training.schemas import TrainingOutcome
 from ml.dataset import read_dataset
 from ml.publish import Destination
+from ml.release import verify_release
 from ml.travel import brought_here
 from storage.location import open_store
 from tests.backend.recommend.asking import sells_everything
@@ -153,3 +156,38 @@ async def test_what_is_tampered_with_in_the_bucket_does_not_go_into_service(
     assert "items.msgpack" in str(job.reason)
     models = await activation.models(pool, shop.tenant_id)
     assert [model.release_id for model in models.models if model.serving] == [first]
+
+
+async def test_a_named_release_is_fetched_before_anybody_asks(
+    shop: Shop, machine: Machines, web: Recommender, redis: Redis, tmp_path: Path
+) -> None:
+    folder = write_small_release(tmp_path, "named", tenant_id=str(shop.tenant_id))
+    parts = ("releases", str(shop.tenant_id), "named")
+    open_store(machine.location).publish(folder, *parts)
+    here = machine.settings("web").object_store.joinpath(*parts)
+
+    async with asyncio.timeout(WITHIN_S):
+        while not here.exists():
+            await name_release(redis, shop.tenant_id, "named")
+            await asyncio.sleep(0.05)
+
+
+async def test_a_serving_machine_fetches_what_is_in_service(
+    shop: Shop,
+    machine: Machines,
+    pool: Pool,
+    redis: Redis,
+    queue: FakeQueue,
+    tmp_path: Path,
+) -> None:
+    await sells_everything(shop)
+    names = [
+        await activates(machine, pool, redis, queue, shop, tmp_path / "scratch") for _ in range(2)
+    ]
+    depot = depot_into(machine.depot("triton"), tmp_path / "served")
+
+    for _ in range(2):
+        await fetch_in_service(pool, depot)
+
+    fetched = tmp_path / "served" / "releases" / str(shop.tenant_id)
+    assert sorted(verify_release(fetched / name).release_id for name in names) == sorted(names)

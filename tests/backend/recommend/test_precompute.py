@@ -46,72 +46,62 @@ async def was_ready(shop: Shop, **request: object) -> bool:
     return (await asks(shop, **request))["timings"]["cached"]
 
 
-async def test_an_active_shopper_is_answered_from_what_was_made_ahead(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender
-) -> None:
+@pytest.fixture
+async def active(shop: Shop, serve_release: Serve, pool: Pool) -> Shop:
+    """A shop with a release, where Ann bought something yesterday."""
     await sells_everything(shop)
     await serve_release(shop)
     await did(pool, shop, "ann")
-    await did(pool, shop, "gone", days_ago=60)
+    return shop
 
-    assert await precompute(worker, shop.tenant_id) == 1
-    assert await was_ready(shop, customer_id="ann")
-    assert not await was_ready(shop, customer_id="gone")
+
+async def test_an_active_shopper_is_answered_from_what_was_made_ahead(
+    active: Shop, pool: Pool, worker: Recommender
+) -> None:
+    await did(pool, active, "gone", days_ago=60)
+
+    assert await precompute(worker, active.tenant_id) == 1
+    assert await was_ready(active, customer_id="ann")
+    assert not await was_ready(active, customer_id="gone")
 
 
 async def test_it_is_the_answer_that_would_have_been_made(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender
+    active: Shop, pool: Pool, worker: Recommender
 ) -> None:
-    await sells_everything(shop)
-    await serve_release(shop)
-    for customer in ("ann", "ben"):  # both did the same
-        await did(pool, shop, customer)
-    made = await asks(shop, customer_id="ben", limit=20)
-    await precompute(worker, shop.tenant_id)
-    ahead = await asks(shop, customer_id="ann", limit=20)
+    await did(pool, active, "ben")  # the same as Ann
+    made = await asks(active, customer_id="ben", limit=20)
+    await precompute(worker, active.tenant_id)
+    ahead = await asks(active, customer_id="ann", limit=20)
 
     assert not made["timings"]["cached"]
     assert ahead["timings"]["cached"]
     assert names(ahead) == names(made)
 
 
-async def test_answers_are_made_the_way_the_shop_asks(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender
-) -> None:
+async def test_answers_are_made_the_way_the_shop_asks(active: Shop, worker: Recommender) -> None:
     way = {"market": "DE", "device": "mobile", "mode": "repeat", "limit": 40}
-    await sells_everything(shop)
-    await serve_release(shop)
-    await did(pool, shop, "ann")
-    await asks(shop, customer_id="somebody", **way)
+    await asks(active, customer_id="somebody", **way)
 
-    await precompute(worker, shop.tenant_id)
+    await precompute(worker, active.tenant_id)
 
-    assert await was_ready(shop, customer_id="ann", **way | {"limit": 41})
-    assert not await was_ready(shop, customer_id="ann", mode="new")
+    assert await was_ready(active, customer_id="ann", **way | {"limit": 41})
+    assert not await was_ready(active, customer_id="ann", mode="new")
 
 
 async def test_an_event_counts_more_than_what_was_made_ahead(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender
+    active: Shop, worker: Recommender
 ) -> None:
-    await sells_everything(shop)
-    await serve_release(shop)
-    await did(pool, shop, "ann")
-    await precompute(worker, shop.tenant_id)
-    await sends(shop, "view", PRODUCTS[1], customer_id="ann")
+    await precompute(worker, active.tenant_id)
+    await sends(active, "view", PRODUCTS[1], customer_id="ann")
 
-    assert not await was_ready(shop, customer_id="ann")
+    assert not await was_ready(active, customer_id="ann")
 
 
-async def test_what_sold_out_since_is_not_shown(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender
-) -> None:
-    await sells_everything(shop)
-    await serve_release(shop)
-    await did(pool, shop, "ann")
-    await precompute(worker, shop.tenant_id)
-    await shop.has_products({"product_id": PRODUCTS[2], "in_stock": False})
+async def test_what_sold_out_since_is_not_shown(active: Shop, worker: Recommender) -> None:
+    await precompute(worker, active.tenant_id)
+    await active.has_products({"product_id": PRODUCTS[2], "in_stock": False})
 
-    answer = await asks(shop, customer_id="ann")
+    answer = await asks(active, customer_id="ann")
 
     assert answer["timings"]["cached"]
     assert PRODUCTS[2] not in names(answer)
@@ -124,10 +114,8 @@ async def test_without_a_release_nothing_is_made(shop: Shop, worker: Recommender
 
 
 async def test_two_processes_do_not_do_the_same_work(
-    shop: Shop, serve_release: Serve, pool: Pool, worker: Recommender, redis: Redis
+    active: Shop, worker: Recommender, redis: Redis
 ) -> None:
-    await serve_release(shop)
-    await did(pool, shop, "ann")
-    await redis.set(working(shop.tenant_id), 1)
+    await redis.set(working(active.tenant_id), 1)
 
-    assert await precompute(worker, shop.tenant_id) == 0
+    assert await precompute(worker, active.tenant_id) == 0

@@ -11,11 +11,12 @@ from ml.release import ReleaseRejected
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
     """All arrays of an `.npz`, which must not be compressed: a small file could hold a huge one."""
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ReleaseRejected(f"{path.name} is compressed: it could be any size unpacked")
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
 
 
 def require_codes(name: str, codes: NDArray, most: int) -> None:

@@ -1,12 +1,17 @@
 """A private Triton server that listens on loopback only and serves our model repository."""
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
+from infra.local import pids
 from infra.local.binaries import require_triton
 from infra.local.server import Command, LocalServer
 from infra.local.state import CHECKOUT, account_with_free_port, private_folder, read_account
@@ -115,9 +120,10 @@ class LocalTriton(LocalServer):
         return f"aisle_{self.account.port}_"
 
     def _sweep(self) -> None:
-        """Shared memory outlives a server that was killed."""
+        """Shared memory outlives a killed server, and so does a model's process that hangs."""
         if read_account(self.account_file) is None or self.process() is not None:
             return
+        pids.kill(list(started_from(self.home / "backends")))
         for left in SHARED_MEMORY.glob(f"{self._shared_name}*"):
             left.unlink(missing_ok=True)
 
@@ -135,6 +141,15 @@ def assembled_backends(wheel: Path, folder: Path) -> Path:
     ):
         link(python / part.name, part)
     return folder
+
+
+def started_from(folder: Path) -> Iterator[psutil.Process]:
+    """Processes whose program was named by a path in this folder."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if command and Path(command[0]).is_relative_to(folder):
+                yield process
 
 
 def link(path: Path, target: Path) -> None:

@@ -74,6 +74,26 @@ def test_stopped_it_leaves_nothing_behind(folder: Path, watching: subprocess.Pop
     assert not list(SHARED_MEMORY.glob(f"aisle_{port}_*"))
 
 
+def test_a_model_process_that_hangs_does_not_outlive_its_server(
+    folder: Path, triton: LocalTriton
+) -> None:
+    server = local_triton(folder)
+    server.start()
+    process = server_in(folder)
+    stubs = process.children()
+    for stub in stubs:
+        stub.suspend()
+    process.kill()
+    assert wait_until(lambda: is_gone(process), PATIENCE_S)
+    assert not any(map(is_gone, stubs))
+
+    server.start()
+    left = [stub for stub in stubs if not is_gone(stub)]
+    server.kill()
+
+    assert not left
+
+
 def test_where_the_server_cannot_run_it_is_said_in_words(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 # NVIDIA's server with our model repository in it; tenants are data, read from /var/lib/aisle/releases.
 FROM nvcr.io/nvidia/tritonserver:26.08-py3
-RUN pip install --no-cache-dir numpy==1.26.4 onnxruntime==1.32.0 msgspec==0.22.0 \
+RUN pip install --no-cache-dir \
+        numpy==1.26.4 onnxruntime==1.32.0 msgspec==0.22.0 "tritonclient[grpc]==2.73.0" \
     && useradd --uid 10001 --create-home --home-dir /var/lib/aisle aisle
 COPY ml/__init__.py ml/release.py ml/dataset.py ml/interactions.py /opt/aisle/ml/
 COPY ml/serving /opt/aisle/ml/serving

@@ -1,6 +1,7 @@
 """What a container would be started with exists in the code. Nothing is started here."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,35 @@ def test_an_image_is_sound_and_runs_as_nobody_in_particular(dockerfile: Path) ->
     assert linted.returncode == 0, linted.stdout
     users = [line for line in dockerfile.read_text().splitlines() if line.startswith("USER ")]
     assert users[-1] == "USER 10001"
+
+
+def test_the_image_of_triton_holds_all_that_its_models_import(tmp_path: Path) -> None:
+    lines = (INFRA / "docker" / "triton.Dockerfile").read_text().splitlines()
+    for line in lines:
+        if line.startswith("COPY "):
+            *sources, target = line.split()[1:]
+            copy_into(tmp_path / target.removeprefix("/opt/aisle/"), sources)
+    script = "import ml, ml.serving.responder, ml.serving.triton_alive; print(ml.__file__)"
+    imported = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert imported.returncode == 0, imported.stderr
+    assert imported.stdout.startswith(str(tmp_path))
+
+
+def copy_into(target: Path, sources: list[str]) -> None:
+    for source in sources:
+        path = INFRA.parent / source
+        if path.is_dir():
+            shutil.copytree(path, target)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def test_every_variable_is_one_that_is_read() -> None:

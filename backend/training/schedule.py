@@ -89,9 +89,14 @@ async def give_up_lost(pool: Pool, depot: Depot, tenant_id: TenantId) -> None:
         remove_dataset(depot, tenant_id, job.job_id)
 
 
+def checked(tenant_id: TenantId) -> str:
+    """While this key is there, nobody looks whether the tenant is due."""
+    return tenant_key(tenant_id, "training", "checked")
+
+
 async def training_need(pool: Pool, redis: Redis, tenant_id: TenantId) -> TrainingNeed | None:
     """None when it was looked at a moment ago."""
-    name = tenant_key(tenant_id, "training", "checked")
+    name = checked(tenant_id)
     try:
         if not await redis.set(name, 1, nx=True, ex=BETWEEN_CHECKS_S):
             return None

@@ -23,12 +23,15 @@ CONSOLE_WIDTH = 100
 
 
 def main() -> int:
-    STATE.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("AISLE_STATE_DIR", str(STATE.resolve()))
     os.environ.setdefault("PORT", "8077")
     # after the environment is settled: numpy reads the number of threads when it is imported
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    from infra.local import remove
+
+    remove.run()  # shops of earlier measurements would be trained meanwhile
+    STATE.mkdir(parents=True, exist_ok=True)
     from tests.benchmarks.engine import engine_rows
     from tests.benchmarks.retrieval import retrieval_rows
     from tests.benchmarks.stack import open_shop, site

@@ -20,6 +20,7 @@ from backend.cache import Redis, open_redis
 from backend.db import open_pool
 from backend.tenancy import TenantId, directory_connection, tenant_connection
 from backend.training.queries import insert_release, serve
+from backend.training.schedule import checked
 from infra.local.state import free_port
 from infra.local.up import Site, running
 from ml.release import verify_release
@@ -113,6 +114,8 @@ async def open_shop(started: Site) -> Shop:
         raise RuntimeError(f"the shop {slug} exists already")
     key = await create_key(pool, tenant_id, "sec")
     await pool.close()
+    async with open_redis(started.environment["REDIS_URL"]) as redis:
+        await redis.set(checked(tenant_id), 1)  # no training beside what is measured
     return Shop(tenant_id, key.key)
 
 

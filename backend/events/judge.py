@@ -67,18 +67,18 @@ def settle(event: AnyEvent, now: datetime, *, may_hold_nul: bool) -> EventRow | 
     if flaw is not None:
         return Unread(event_id=event.event_id, flaw=flaw)
     return EventRow(
-        event_id=event.event_id,
-        type=event.type,
-        customer_id=event.customer_id,
-        session_id=event.session_id,
-        product_id=event.product_id,
-        occurred_at=min(occurred_at, now),
-        quantity=event.quantity,
-        price_cents=event.price_cents,
-        currency=event.currency,
-        recommendation_id=event.recommendation_id,
-        dwell_ms=event.dwell_ms,
-        context=context,
+        event.event_id,
+        event.type,
+        event.customer_id,
+        event.session_id,
+        event.product_id,
+        min(occurred_at, now),
+        event.quantity,
+        event.price_cents,
+        event.currency,
+        event.recommendation_id,
+        event.dwell_ms,
+        context,
     )
 
 

@@ -69,7 +69,7 @@ class BeaconEventIn(EventFields, frozen=True, kw_only=True, gc=False):
     occurred_at: Annotated[OccurredAt | None, Meta(description="Absent: now")] = None
 
 
-class EventRow(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class EventRow(Struct, frozen=True, array_like=True, gc=False):
     """One valid event, its fields in the order of the columns that `insert_events` fills.
 
     The fields are also the format of the stream and the spool: new ones go to the end, with a

@@ -6,6 +6,7 @@ import msgspec
 from litestar import Litestar, Response, post
 
 from backend.cache import open_redis
+from backend.events.schemas import EventIn, EventsAnswer, RowResult
 
 KEPT = "bench:kept"
 STREAM = "bench:events"
@@ -17,19 +18,11 @@ class Question(msgspec.Struct):
     limit: int
 
 
-class Happening(msgspec.Struct):
-    event_id: str
-    type: str
-    customer_id: str
-    product_id: str
-    occurred_at: str
+class Batch(msgspec.Struct):
+    events: list[EventIn]
 
 
-class Happenings(msgspec.Struct):
-    events: list[Happening]
-
-
-HAPPENINGS = msgspec.json.Decoder(Happenings)
+BATCHES = msgspec.json.Decoder(Batch)
 
 
 def create_app() -> Litestar:
@@ -42,9 +35,11 @@ def create_app() -> Litestar:
 
     @post("/v1/events", status_code=202)
     async def events(body: bytes) -> Response[bytes]:
-        """Validated, and appended to a stream."""
-        HAPPENINGS.decode(body)
+        """Validated field by field, appended to a stream, and answered event by event."""
+        sent = BATCHES.decode(body).events
         await redis.xadd(STREAM, {"batch": body}, maxlen=1000)
-        return Response(b'{"accepted":100}', status_code=202, media_type="application/json")
+        results = [RowResult(status="accepted", event_id=event.event_id) for event in sent]
+        answer = EventsAnswer(accepted=len(sent), duplicates=0, rejected=0, results=results)
+        return Response(msgspec.json.encode(answer), status_code=202, media_type="application/json")
 
     return Litestar([recommendations, events], openapi_config=None)

@@ -1,5 +1,6 @@
 """How a shop asks for recommendations, so that its answers can be made before it asks again."""
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from backend.cache import Redis
 from backend.recommend.candidates import limit_class
 from backend.recommend.placements import RECIPES
 from backend.recommend.schemas import RecommendationRequest
-from backend.recommend.signals import REDIS_FAILURES
+from backend.recommend.signals import PATIENCE_S, REDIS_FAILURES
 from backend.tenancy import TenantId, tenant_key
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class AskedWays:
         pipeline.zremrangebyrank(name, 0, -1 - MOST_WAYS)
         pipeline.expire(name, REMEMBERED_S)
         try:
-            await pipeline.execute()
+            async with asyncio.timeout(PATIENCE_S):
+                await pipeline.execute()
         except REDIS_FAILURES as error:
             logger.warning("how the shop asks could not be noted: %s", error)
 

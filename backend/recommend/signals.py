@@ -122,6 +122,10 @@ class SignalReader:
         except REDIS_FAILURES as error:
             logger.warning("Redis does not answer, changes are polled: %s", error)
             return {}
+        except Exception:
+            # whatever happened, those who wait must not wait for ever
+            logger.exception("what changed could not be read")
+            return {}
         return dict(zip((*keys, *lists), values, strict=True))
 
 

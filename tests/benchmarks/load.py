@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from itertools import cycle
 
-import numpy as np
 import psutil
 from msgspec import Struct
 
@@ -18,12 +17,8 @@ class Load(Struct, frozen=True, kw_only=True):
 
     per_s: float
     """Requests answered per second."""
-    took_ms: list[float]
     cpu_us: float
     """Processor time of the server per request, user and system."""
-
-    def percentile_ms(self, percent: float) -> float:
-        return float(np.percentile(self.took_ms, percent))
 
 
 class UnexpectedAnswer(Exception):
@@ -42,15 +37,12 @@ async def loaded(
     """Send `total` of `requests`, again and again. Raises UnexpectedAnswer unless all are 2xx."""
     left = iter(range(total))
     turns = cycle(requests)
-    took_ms: list[float] = []
 
     async def one_connection() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in left:
-            begun = time.perf_counter()
             writer.write(next(turns))
             await _answer(reader)
-            took_ms.append((time.perf_counter() - begun) * 1000)
         writer.close()
 
     before, begun = _cpu_s(server_pid), time.perf_counter()
@@ -59,7 +51,7 @@ async def loaded(
             group.create_task(one_connection())
     seconds = time.perf_counter() - begun
     cpu_s = _cpu_s(server_pid) - before
-    return Load(per_s=total / seconds, took_ms=took_ms, cpu_us=cpu_s / total * 1e6)
+    return Load(per_s=total / seconds, cpu_us=cpu_s / total * 1e6)
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:

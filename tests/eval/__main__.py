@@ -1,8 +1,9 @@
 """`python -m tests.eval [NAME…]`: measure, keep what was measured, and write docs/quality.md.
 
 NAME is an evaluation of `tests.eval.registry`, or `report`: write the page from what is kept.
-Environment: DATASETS (names, where none are given as arguments, and what `sizes` looks at), SEEDS
-(trainings per shop, 1), STAGE=validation (`sizes` grades the period before the test).
+Environment: DATASETS (names, where none are given as arguments, and what `sizes` and `cold` look
+at), SEEDS (trainings per shop, 1), STAGE=validation (`sizes` and `cold` grade the period before the
+test).
 """
 
 import os
@@ -10,7 +11,6 @@ import sys
 
 from rich.console import Console
 
-from tests.eval import cold
 from tests.eval.page import write_page
 from tests.eval.registry import EVALUATIONS
 from tests.eval.report import merged, read_report, write_report
@@ -21,8 +21,6 @@ REPORT = BUILD / "report.json"
 
 def main(arguments: list[str]) -> int:
     console = Console()
-    if arguments[:1] == ["cold"]:
-        return cold.main(arguments[1:])
     chosen = arguments or os.environ.get("DATASETS", "").replace(",", " ").split()
     chosen = chosen or list(EVALUATIONS)
     unknown = [name for name in chosen if name not in EVALUATIONS and name != "report"]

@@ -1,7 +1,8 @@
-"""Products without a past: a tenth of a shop's products lose it and are ranked among themselves."""
+"""`cold`: a tenth of a shop's products lose their past and are ranked among themselves."""
 
+import os
 import shutil
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,8 +22,10 @@ from ml.shop import Shop, build_shop
 from ml.train import TrainConfig, train_shop
 from ml.windows import Cuts
 from tests.eval.folders import write_folder
+from tests.eval.markdown import TITLES, Part, table, value
 from tests.eval.peers import Peer
 from tests.eval.raw import CUTS, DATA, Purchases, is_present, purchases
+from tests.eval.running import Stage
 
 TOP = 20
 SHARE = 10
@@ -66,24 +69,25 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Shopper → cold products bought in the period for the first time."""
 
 
-def main(arguments: list[str]) -> int:
-    """DATASET… and `--validation`, which asks about the weeks before the test period instead."""
-    console = Console()
-    on_validation = "--validation" in arguments
-    chosen = [name for name in arguments if not name.startswith("--")] or list(PEERS)
-    for dataset in chosen:
+def run(console: Console) -> list[ColdResult]:
+    """With STAGE=validation the period before the test is graded, and nothing kept of it."""
+    stage: Stage = "validation" if os.environ.get("STAGE") == "validation" else "test"
+    wanted = os.environ.get("DATASETS", "").replace(",", " ").split() or list(PEERS)
+    results: list[ColdResult] = []
+    for dataset in wanted:
         if not is_present(dataset):
             console.print(f"[yellow]{dataset}: skipped, its files are not in {DATA}[/yellow]")
             continue
-        console.print(table_of(evaluate(dataset, console, on_validation=on_validation)))
-    return 0
+        results.append(evaluate(dataset, console, stage))
+        console.print(table_of(results[-1]))
+    return results if stage == "test" else []
 
 
-def evaluate(dataset: str, console: Console, *, on_validation: bool = False) -> ColdResult:
+def evaluate(dataset: str, console: Console, stage: Stage) -> ColdResult:
     """Train without the past of the cold products, ask the engine that serves, grade."""
     cut = CUTS[dataset]
     window_s = cut.test - cut.validate
-    if on_validation:
+    if stage == "validation":
         start_s, end_s, seed = cut.validate, cut.test, VALIDATION_SEED
     else:
         start_s, end_s, seed = cut.test, cut.until, SEED
@@ -160,18 +164,32 @@ def table_of(result: ColdResult) -> Table:
     title = (
         f"{result.dataset}, {result.products} products without a past, {result.shoppers} shoppers"
     )
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    table.caption = f"Ranked among themselves, lists of {TOP}. {result.verdict}"
-    table.add_column("method", no_wrap=True)
-    table.add_column("recall", justify="right")
-    table.add_column("NDCG", justify="right")
+    shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    shown.caption = f"Ranked among themselves, lists of {TOP}. {result.verdict}"
+    shown.add_column("method", no_wrap=True)
+    shown.add_column("recall", justify="right")
+    shown.add_column("NDCG", justify="right")
     for peer in PEERS[result.dataset]:
-        table.add_row(peer.name, f"{peer.recall:.4f}", f"{peer.ndcg:.4f}")
-    table.add_section()
+        shown.add_row(peer.name, f"{peer.recall:.4f}", f"{peer.ndcg:.4f}")
+    shown.add_section()
     ours = f"Aisle, as served ({result.served_by})"
-    table.add_row(ours, f"{result.recall:.4f}", f"{result.ndcg:.4f}", style="bold")
-    return table
+    shown.add_row(ours, f"{result.recall:.4f}", f"{result.ndcg:.4f}", style="bold")
+    return shown
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def cold_section(rows: Sequence[ColdResult], _: Path) -> Part:
+    """Our rows beside the peers' of the same draw."""
+    texts: list[str] = []
+    for row in rows:
+        beside = [(peer.name, peer.recall, peer.ndcg) for peer in PEERS[row.dataset]]
+        ours = (f"**Aisle, as served ({row.served_by})**", row.recall, row.ndcg)
+        texts += [
+            f"### {TITLES[row.dataset]}",
+            f"{row.products:,} products without a past, ranked among themselves for "
+            f"{row.shoppers:,} shoppers who bought one of them for the first time.",
+            table(
+                ["method", f"recall@{TOP}", f"NDCG@{TOP}"],
+                [[name, value(recall), value(ndcg)] for name, recall, ndcg in [*beside, ours]],
+            ),
+        ]
+    return Part("\n\n".join(texts), [])

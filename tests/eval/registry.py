@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from rich.console import Console
 
-from tests.eval import clicks, sessions, shops, sizes
+from tests.eval import clicks, cold, sessions, shops, sizes
 from tests.eval.click_section import click_section
 from tests.eval.markdown import Part, plain_table
 from tests.eval.raw import CUTS
@@ -55,5 +55,6 @@ EVALUATIONS: dict[str, Evaluation] = {
         )
         for name in sessions.DATASETS
     },
+    "cold": Evaluation(cold.ColdResult, cold.run, "Products without a past", cold.cold_section),
     "sizes": Evaluation(sizes.SizeRow, sizes.run, "Shops of every size", size_section),
 }

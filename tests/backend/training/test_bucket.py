@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,8 @@ from tests.conftest import Shop
 from tests.ml.small_release import write_small_release
 
 WITHIN_S = 20
+
+Activates = Callable[[], Awaitable[str]]
 
 
 @pytest.fixture
@@ -62,34 +64,40 @@ async def web(machine: Machines, pool: Pool, redis: Redis) -> AsyncIterator[Reco
         yield opened
 
 
-async def activates(
-    machine: Machines, pool: Pool, redis: Redis, queue: FakeQueue, shop: Shop, scratch: Path
-) -> str:
+@pytest.fixture
+def activates(
+    machine: Machines, pool: Pool, redis: Redis, queue: FakeQueue, shop: Shop, tmp_path: Path
+) -> Activates:
     """A training from the request to the pointer, each part on its own machine."""
-    depot = machine.depot("worker")
-    job_id = (await jobs.request_training(pool, queue, shop.tenant_id, "test")).job_id
-    await jobs.start_training(pool, queue, depot, shop.tenant_id, job_id)
-    told = queue.sent[-1].kwargs
+    scratch = tmp_path / "scratch"
 
-    def destination(folder: Path) -> Destination:
-        return Destination(
-            tenant_id=str(shop.tenant_id),
-            release_id=job_id,
-            releases=folder,
-            parent_release_id=told["parent_release"],
-        )
+    async def train_and_serve() -> str:
+        depot = machine.depot("worker")
+        job_id = (await jobs.request_training(pool, queue, shop.tenant_id, "test")).job_id
+        await jobs.start_training(pool, queue, depot, shop.tenant_id, job_id)
+        told = queue.sent[-1].kwargs
 
-    places = str(told["dataset"]), str(told["releases"])
-    with brought_here(*places, destination, scratch) as (data, here, deliver):
-        assert len(read_dataset(data).products)
-        if here.parent_release_id:
-            assert (here.releases / here.parent_release_id / "manifest.json").exists()
-        write_small_release(here.releases, job_id, tenant_id=str(shop.tenant_id))
-        deliver()
-    assert os.listdir(scratch) == []
-    outcome = TrainingOutcome(release_id=job_id)
-    await activation.receive_outcome(pool, redis, depot, shop.tenant_id, job_id, outcome)
-    return job_id
+        def destination(folder: Path) -> Destination:
+            return Destination(
+                tenant_id=str(shop.tenant_id),
+                release_id=job_id,
+                releases=folder,
+                parent_release_id=told["parent_release"],
+            )
+
+        places = str(told["dataset"]), str(told["releases"])
+        with brought_here(*places, destination, scratch) as (data, here, deliver):
+            assert len(read_dataset(data).products)
+            if here.parent_release_id:
+                assert (here.releases / here.parent_release_id / "manifest.json").exists()
+            write_small_release(here.releases, job_id, tenant_id=str(shop.tenant_id))
+            deliver()
+        assert os.listdir(scratch) == []
+        outcome = TrainingOutcome(release_id=job_id)
+        await activation.receive_outcome(pool, redis, depot, shop.tenant_id, job_id, outcome)
+        return job_id
+
+    return train_and_serve
 
 
 async def answers_from(web: Recommender, shop: Shop, release_id: str) -> list[Recommendations]:
@@ -104,20 +112,13 @@ async def answers_from(web: Recommender, shop: Shop, release_id: str) -> list[Re
 
 
 async def test_releases_travel_and_the_one_before_answers_until_they_are_there(
-    shop: Shop,
-    machine: Machines,
-    web: Recommender,
-    pool: Pool,
-    redis: Redis,
-    queue: FakeQueue,
-    tmp_path: Path,
+    shop: Shop, machine: Machines, web: Recommender, activates: Activates
 ) -> None:
     await sells_everything(shop)
-    scratch = tmp_path / "scratch"
-    first = await activates(machine, pool, redis, queue, shop, scratch)
+    first = await activates()
     await answers_from(web, shop, first)
 
-    second = await activates(machine, pool, redis, queue, shop, scratch)
+    second = await activates()
     given = await answers_from(web, shop, second)
 
     assert {answer.release_id for answer in given} <= {first, second}
@@ -134,11 +135,11 @@ async def test_what_is_tampered_with_in_the_bucket_does_not_go_into_service(
     pool: Pool,
     redis: Redis,
     queue: FakeQueue,
+    activates: Activates,
     tmp_path: Path,
 ) -> None:
     await sells_everything(shop)
-    scratch = tmp_path / "scratch"
-    first = await activates(machine, pool, redis, queue, shop, scratch)
+    first = await activates()
     depot = machine.depot("worker")
     folder = write_small_release(tmp_path, "tampered", tenant_id=str(shop.tenant_id))
     open_store(machine.location).publish(folder, "releases", str(shop.tenant_id), "tampered")
@@ -173,17 +174,10 @@ async def test_a_named_release_is_fetched_before_anybody_asks(
 
 
 async def test_a_serving_machine_fetches_what_is_in_service(
-    shop: Shop,
-    machine: Machines,
-    pool: Pool,
-    redis: Redis,
-    queue: FakeQueue,
-    tmp_path: Path,
+    shop: Shop, machine: Machines, pool: Pool, activates: Activates, tmp_path: Path
 ) -> None:
     await sells_everything(shop)
-    names = [
-        await activates(machine, pool, redis, queue, shop, tmp_path / "scratch") for _ in range(2)
-    ]
+    names = [await activates() for _ in range(2)]
     depot = depot_into(machine.depot("triton"), tmp_path / "served")
 
     for _ in range(2):

@@ -75,13 +75,16 @@ async def _accepted_per_s(stack: Stack, server: Server) -> float:
     return (await loaded(server.port, requests, CONNECTIONS, BATCHES, server.pid)).per_s
 
 
+def _is_drain(process: psutil.Process) -> bool:
+    try:
+        return "backend.events.drain" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False  # children of the others come and go
+
+
 @contextlib.contextmanager
 def _resting_drain() -> Generator[None]:
-    drains = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "backend.events.drain" in process.cmdline()
-    ]
+    drains = [child for child in psutil.Process().children(recursive=True) if _is_drain(child)]
     for process in drains:
         process.suspend()
     try:

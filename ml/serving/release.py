@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ml.release import Manifest, ReleaseRejected, verify_release
 from ml.serving.candidate_features import CODE_FEATURES, DENSE_FEATURES
+from ml.serving.networks import open_network
 from ml.serving.newcomers import newcomers_of
 from ml.serving.ranker import NETWORK, Ranker, load_edges
 from ml.serving.request import Mode
@@ -176,13 +177,7 @@ def require_inputs(
 def _session(path: Path) -> onnxruntime.InferenceSession | None:
     if not path.exists():
         return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        return open_network(str(path))
     except Exception as error:
         raise ReleaseRejected(f"{path.name}: {error}") from error

@@ -1,8 +1,9 @@
 """The session network: from the vectors of a visit's products to one vector, by onnxruntime."""
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+from ml.serving.networks import open_network
 
 NETWORK_CLICKS = 10
 """Last steps of a visit that the network looks at."""
@@ -13,14 +14,8 @@ class SessionNetwork:
 
     def __init__(self, onnx: bytes) -> None:
         """Raises what onnxruntime raises for bytes that are no network."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         self.onnx = onnx
-        self._session = onnxruntime.InferenceSession(
-            onnx, sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_network(onnx)
 
     def vector(self, clicked: NDArray[np.float32]) -> NDArray[np.float32]:
         """(dim,): its product with the vector of a product is that product's logit.

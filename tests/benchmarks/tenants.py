@@ -3,7 +3,9 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +33,19 @@ MB = 1024 * 1024
 
 def tenant_rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        return [*_weight_rows(Path(folder) / "large"), *_churn_rows(Path(folder) / "small")]
+        large = _tenants(Path(folder) / "large", LARGE, WEIGHED + 1)
+        small = _tenants(Path(folder) / "small", SMALL, RESIDENT)
+        return [*_alone(_weight_rows, large), *_alone(_churn_rows, small)]
 
 
-def _weight_rows(folder: Path) -> list[Row]:
+def _alone(measure: Callable[[list[Path]], list[Row]], folders: list[Path]) -> list[Row]:
+    """In a process of its own: memory that another measurement freed would be used again."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(measure, folders).result()
+
+
+def _weight_rows(folders: list[Path]) -> list[Row]:
     rng = np.random.default_rng(5)
-    folders = _tenants(folder, LARGE, WEIGHED + 1)
     kept = [_used(load_release(folders[0]), rng, LARGE)]
     before, took_ms = own_mb(), list[float]()
     for other in folders[1:]:
@@ -63,9 +72,8 @@ def _weight_rows(folder: Path) -> list[Row]:
     ]
 
 
-def _churn_rows(folder: Path) -> list[Row]:
+def _churn_rows(folders: list[Path]) -> list[Row]:
     rng = np.random.default_rng(6)
-    folders = _tenants(folder, SMALL, RESIDENT)
     size = load_release(folders[0]).nbytes
     roomy = ReleaseShelf(lambda tenant, _: folders[int(tenant)], (RESIDENT + 1) * size)
     for tenant in range(RESIDENT):
